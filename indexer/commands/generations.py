@@ -62,9 +62,9 @@ def rollback(
 
       attendex rollback papers 41
     """
-    from indexer.maintenance.rollback import roll_back
+    from indexer.maintenance.sharded_changes import roll_back_all
 
-    made = roll_back(collection, generation, wait_s=wait)
+    made = roll_back_all(collection, generation, wait_s=wait)
     if as_json:
         print_json({"generation": made})
     else:
@@ -91,10 +91,10 @@ def merge(
 
       attendex merge papers --needed --keep 3
     """
-    from indexer.maintenance.background_merge import merge_collection
+    from indexer.maintenance.sharded_changes import merge_all
     from indexer.writing.garbage import Retention
 
-    report = merge_collection(collection, fully=not needed, retention=Retention(count=keep), wait_s=wait)
+    report = merge_all(collection, fully=not needed, retention=Retention(count=keep), wait_s=wait)
     if as_json:
         print_json(asdict(report))
         return

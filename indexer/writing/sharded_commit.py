@@ -10,18 +10,20 @@ which the next writer replaces.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from indexer.writing.calibration import MIN_PASSAGES, is_outdated, measure_background, of_calibrated
 from indexer.writing.commit import make_current
-from indexer.writing.garbage import Retention
+from indexer.writing.garbage import LOCK, Retention, collect_garbage
 from retrieval.index.collection.index_reader import IndexReader
 from retrieval.index.collection.sharded_reader import ShardedReader
 from retrieval.index.storage.manifest import (
     GENERATIONS,
     MANIFEST,
+    Manifest,
     generation_path,
     kept_generations,
 )
@@ -29,12 +31,12 @@ from retrieval.index.storage.sharded_manifest import (
     SHARDS,
     ShardedManifest,
     encode_sharded_manifest,
-    read_shard_manifests,
     read_sharded_manifest,
     shard_path,
+    shard_paths,
 )
 from retrieval.protocols import Encoder
-from retrieval.util.files import Files, remove_tree
+from retrieval.util.files import Files, locked, remove_tree
 from retrieval.util.temporaries import replace_atomically
 
 
@@ -46,6 +48,26 @@ def publish_shards(collection: Path, manifest: ShardedManifest, files: Files) ->
     data = encode_sharded_manifest(manifest)
     replace_atomically(collection / MANIFEST, data, files)
     replace_atomically(generation_path(collection, manifest.generation), data, files)
+
+
+def commit_shards(collection: Path, manifest: ShardedManifest, retention: Retention, files: Files) -> None:
+    """Make all generations that `manifest` names current, then remove old ones.
+
+    The caller holds the locks of the collection and of its shards.
+    """
+    publish_shards(collection, manifest, files)
+    remove_old_generations(collection, retention, files)
+    for record, folder in zip(manifest.shards, shard_paths(collection, manifest), strict=True):
+        make_current(folder, record.generation, files)
+        collect_garbage(folder, retention, files)
+
+
+def shards_locked(collection: Path, manifest: ShardedManifest, wait_s: float, lock: str = LOCK) -> ExitStack:
+    """Return a context in which each shard is locked.  Raises CollectionLocked."""
+    with ExitStack() as locks:
+        for folder in shard_paths(collection, manifest):
+            locks.enter_context(locked(folder / lock, wait_s=wait_s))
+        return locks.pop_all()
 
 
 def next_generation(current: ShardedManifest, cause: str) -> ShardedManifest:
@@ -87,9 +109,10 @@ def remove_old_generations(collection: Path, retention: Retention, files: Files)
             files.unlink(generation_path(collection, number))
 
 
-def calibrated_shards(collection: Path, manifest: ShardedManifest, encoder: Encoder) -> ShardedManifest:
-    """Return the manifest with a background of all shards, new if it is outdated."""
-    shards = read_shard_manifests(collection, manifest)
+def calibrated_shards(
+    collection: Path, manifest: ShardedManifest, shards: Sequence[Manifest], encoder: Encoder
+) -> ShardedManifest:
+    """Return the manifest with a background of all `shards`, new if it is outdated."""
     passages = sum(each.passages for each in shards)
     if passages < MIN_PASSAGES or not is_outdated(manifest.background, passages):
         return manifest

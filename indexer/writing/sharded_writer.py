@@ -43,6 +43,7 @@ from retrieval.index.storage.sharded_manifest import (
     ShardRecord,
     equal_buckets,
     is_sharded,
+    read_shard_manifests,
     read_sharded_manifest,
     shard_of,
     shard_path,
@@ -308,7 +309,8 @@ class ShardedWriter:
         if any(prepared):
             manifest = next_generation(self._pending(), self.cause)
             if encoder is not None:
-                manifest = calibrated_shards(self.path, manifest, encoder)
+                shards = read_shard_manifests(self.path, manifest)
+                manifest = calibrated_shards(self.path, manifest, shards, encoder)
             publish_shards(self.path, manifest, self._files)
             self.generation = manifest.generation
             remove_old_generations(self.path, self._retention, self._files)

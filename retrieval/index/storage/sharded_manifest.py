@@ -82,6 +82,11 @@ def shard_path(collection: Path, name: str) -> Path:
     return collection / SHARDS / name
 
 
+def shard_paths(collection: Path, manifest: ShardedManifest) -> list[Path]:
+    """Return the directories of all shards."""
+    return [shard_path(collection, each.name) for each in manifest.shards]
+
+
 def encode_sharded_manifest(manifest: ShardedManifest) -> bytes:
     """Return a manifest as the bytes of its file."""
     body: dict[str, JsonValue] = {
@@ -107,11 +112,12 @@ def read_sharded_manifest(collection: Path, generation: int | None = None) -> Sh
     try:
         read_manifest(collection, generation)  # raises the error that names a fault of the file
     except ShardedCollection:
-        return _decode(path.read_bytes(), path)
+        return decode_sharded_manifest(path.read_bytes(), path)
     raise InputError(f"{collection}: is a collection without shards; name a sharded one")
 
 
-def _decode(data: bytes, path: Path) -> ShardedManifest:
+def decode_sharded_manifest(data: bytes, path: Path) -> ShardedManifest:
+    """Decode a manifest.  Raises CorruptCollection, and NotACollection by its format."""
     body = unseal(data, path)
     number = body.get("format")
     if number != SHARDED_FORMAT:
@@ -123,7 +129,7 @@ def _decode(data: bytes, path: Path) -> ShardedManifest:
             cause=body["cause"],
             settings=settings_from_json(body["settings"]),
             schema={name: FieldType(kind) for name, kind in body["schema"].items()},
-            shards=tuple(_shard(each) for each in body[SHARDS]),
+            shards=_checked_shards(body[SHARDS]),
             buckets=_checked_buckets(body["buckets"], len(body[SHARDS])),
             background=CosineBackground(**body["background"]) if body["background"] else None,
         )
@@ -131,6 +137,13 @@ def _decode(data: bytes, path: Path) -> ShardedManifest:
         raise CorruptCollection(f"has settings that this Attendex cannot use: {error}", path=path) from error
     except (KeyError, TypeError, ValueError, AttributeError, binascii.Error) as error:
         raise CorruptCollection(f"not a manifest ({error!r}); {REPAIR}", path=path) from error
+
+
+def _checked_shards(body: JsonValue) -> tuple[ShardRecord, ...]:
+    shards = tuple(_shard(each) for each in body)
+    if not 0 < len({shard.name for shard in shards}) == len(shards) <= MAX_SHARDS:
+        raise ValueError(f"{len(shards)} shards")
+    return shards
 
 
 def _shard(body: JsonValue) -> ShardRecord:
