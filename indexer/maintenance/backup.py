@@ -1,8 +1,8 @@
 """Save one generation, with judgments and originals, as a file, and restore it.
 
-The manifest is the first member.  It names all others with sizes and digests, except for judgments, originals and the
-table of originals, which come last if there are any.  The name of an original is its digest.  A backup can thus hold
-nothing else: no links, no paths outside the collection, no additional bytes.
+The manifest is the first member; those of shards follow.  They name all others with sizes and digests, except for
+judgments, originals and the table of originals, which come last if there are any.  The name of an original is its
+digest.  A backup can thus hold nothing else: no links, no paths outside the collection, no additional bytes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import IO, BinaryIO, cast
 
 import pyarrow as pa
 
-from indexer.writing.garbage import FOLDERS
+from indexer.maintenance.backup_contents import BackupContents, read_contents, with_contents
 from retrieval.errors import CorruptCollection, InputError, StorageError
 from retrieval.index.collection.judgments import (
     JUDGMENTS,
@@ -40,12 +40,7 @@ from retrieval.index.collection.originals import (
 from retrieval.index.storage.checksums import CheckedFile, FileRecord
 from retrieval.index.storage.manifest import (
     GENERATIONS,
-    MANIFEST,
-    Manifest,
-    decode_manifest,
-    encode_manifest,
     generation_path,
-    with_current_manifest,
 )
 from retrieval.util.files import Files, storage_errors, write_file, writing
 from retrieval.util.temporaries import replacing, sweep, temporary_folder
@@ -81,7 +76,7 @@ def save_backup(
     judgments = read_judgments(collection)
     with replacing(target, files) as raw:
         _write_tar(raw, opened, encode_judgments(judgments) if judgments else b"", _stored_originals(collection))
-    return _report(opened.manifest, len(judgments))
+    return _report(opened.contents, len(judgments))
 
 
 def _check_parent(target: Path) -> None:
@@ -93,18 +88,20 @@ def _check_parent(target: Path) -> None:
 class _OpenGeneration:
     """A generation and its open files, by path in the collection."""
 
-    manifest: Manifest
+    contents: BackupContents
     files: dict[Path, CheckedFile]
 
 
 def _open_generation(collection: Path, generation: int | None) -> _OpenGeneration:
     """Open all files of a generation, so that a writer may remove them."""
+    files: dict[Path, CheckedFile] = {}
 
-    def open_files(manifest: Manifest) -> _OpenGeneration:
-        files = {path: CheckedFile((collection / path).parent, record) for path, record in manifest.paths().items()}
-        return _OpenGeneration(manifest, files)
+    def open_files(contents: BackupContents) -> None:
+        files.clear()
+        for path, record in contents.records.items():
+            files[path] = CheckedFile((collection / path).parent, record)
 
-    return with_current_manifest(collection, open_files, generation)
+    return _OpenGeneration(with_contents(collection, open_files, generation), files)
 
 
 def _stored_originals(collection: Path) -> Iterator[tuple[Original, CheckedFile]]:
@@ -138,18 +135,21 @@ def _write_tar(
         pa.CompressedOutputStream(_UnclosedFile(raw), "zstd") as packed,
         tarfile.open(fileobj=cast(IO[bytes], packed), mode="w|", bufsize=_COPY_BYTES) as tar,
     ):
-        data = encode_manifest(opened.manifest)
-        tar.addfile(_member(MANIFEST, len(data), opened.manifest), io.BytesIO(data))
 
         def add(name: str, file: CheckedFile) -> None:
             file.require()
             content = io.BytesIO(file.bytes) if isinstance(file.bytes, bytes) else file.bytes
-            tar.addfile(_member(name, file.record.size_bytes, opened.manifest), cast(IO[bytes], content))
+            tar.addfile(_member(name, file.record.size_bytes, opened.contents), cast(IO[bytes], content))
 
+        def add_bytes(name: str, data: bytes) -> None:
+            tar.addfile(_member(name, len(data), opened.contents), io.BytesIO(data))
+
+        for manifest in opened.contents.manifests:
+            add_bytes(manifest.path.as_posix(), manifest.data)
         for path, file in opened.files.items():
             add(path.as_posix(), file)
         if judgments:
-            tar.addfile(_member(JUDGMENTS, len(judgments), opened.manifest), io.BytesIO(judgments))
+            add_bytes(JUDGMENTS, judgments)
         table: dict[str, Original] = {}
         digests: set[str] = set()
         for original, file in originals:
@@ -158,14 +158,13 @@ def _write_tar(
                 digests.add(original.sha256)
                 add(f"{ORIGINALS}/{original.sha256}", file)
         if table:
-            data = encode_originals(tuple(table.values()))
-            tar.addfile(_member(ORIGINALS_TABLE, len(data), opened.manifest), io.BytesIO(data))
+            add_bytes(ORIGINALS_TABLE, encode_originals(tuple(table.values())))
 
 
-def _member(name: str, size_bytes: int, manifest: Manifest) -> tarfile.TarInfo:
+def _member(name: str, size_bytes: int, contents: BackupContents) -> tarfile.TarInfo:
     member = tarfile.TarInfo(name)
     member.size = size_bytes
-    member.mtime = int(manifest.created.timestamp())
+    member.mtime = int(contents.created.timestamp())
     return member
 
 
@@ -196,6 +195,7 @@ class _Members:
         self._archive = archive
         self._unpacked = unpacked
         self._allowed = _COPY_BYTES  # bytes that may be unpacked before the next member
+        self._json_bytes = 0  # of the small members so far
         self._tar = tarfile.open(fileobj=cast(IO[bytes], self), mode="r|", bufsize=_COPY_BYTES)  # noqa: SIM115 - it owns no file
 
     def read(self, size: int) -> bytes:
@@ -222,9 +222,11 @@ class _Members:
     def read_json(self, member: tarfile.TarInfo) -> bytes:
         """Return the content of a small member: a small backup must not fill the memory."""
         limit = _JSON_BYTES + _JSON_RATIO * self._archive.stat().st_size
-        if member.size > limit:
+        self._json_bytes += member.size
+        if self._json_bytes > limit:
             raise CorruptCollection(
-                f"holds {member.name!r} of {member.size:,} bytes; at most {limit:,} are right in a backup of this size",
+                f"holds {member.name!r} of {member.size:,} bytes; small members have at most {limit:,} together in a "
+                "backup of this size",
                 path=self._archive,
             )
         return self.open(member).read()
@@ -242,11 +244,10 @@ def _reading(archive: Path) -> Iterator[_Members]:
 
 
 def _unpack(archive: Path, members: _Members, folder: Path, files: Files) -> BackupReport:
-    manifest = _unpack_manifest(archive, members)
-    _check_space(manifest.size_bytes, folder)
-    for name in FOLDERS:
-        files.make_directory(folder / name)
-    wanted = {path.as_posix(): record for path, record in manifest.paths().items()}
+    contents = read_contents(archive, _small_members(members))
+    _check_space(contents.size_bytes, folder)
+    _make_folders(contents, folder, files)
+    wanted = {path.as_posix(): record for path, record in contents.records.items()}
     judgments: tuple[Judgment, ...] = ()
     originals: set[str] = set()  # whose table is still to come
     while member := members.next():
@@ -267,8 +268,22 @@ def _unpack(archive: Path, members: _Members, folder: Path, files: Files) -> Bac
         raise CorruptCollection(f"lacks {next(iter(wanted), ORIGINALS_TABLE)!r}", path=archive)
     if judgments:
         write_file(files, folder / JUDGMENTS, encode_judgments(judgments))
-    _publish(manifest, folder, files)
-    return _report(manifest, len(judgments))
+    _publish(contents, folder, files)
+    return _report(contents, len(judgments))
+
+
+def _small_members(members: _Members) -> Iterator[tuple[str, bytes]]:
+    while member := members.next():
+        yield (member.name, members.read_json(member)) if member.isreg() else (member.name, b"")
+
+
+def _make_folders(contents: BackupContents, folder: Path, files: Files) -> None:
+    for manifest in contents.manifests:
+        missing = [each for each in (manifest.folder, *manifest.folder.parents) if not (folder / each).exists()]
+        for each in reversed(missing):
+            files.make_directory(folder / each)
+        for name in manifest.subfolders:
+            files.make_directory(folder / manifest.folder / name)
 
 
 def _unpack_original(archive: Path, content: IO[bytes], member: tarfile.TarInfo, folder: Path, files: Files) -> None:
@@ -285,28 +300,21 @@ def _unpack_table(data: bytes, archive: Path, unpacked: set[str], folder: Path, 
     write_file(files, folder / ORIGINALS_TABLE, data)
 
 
-def _publish(manifest: Manifest, folder: Path, files: Files) -> None:
-    """Write the manifest after all that it names is durable."""
+def _publish(contents: BackupContents, folder: Path, files: Files) -> None:
+    """Write each manifest after all that it names is durable."""
     for path in sorted(each for each in folder.rglob("*") if each.is_dir()):
         files.sync_directory(path)
-    data = encode_manifest(manifest)
-    write_file(files, generation_path(folder, manifest.generation), data)
-    files.sync_directory(folder / GENERATIONS)
-    write_file(files, folder / MANIFEST, data)
-    files.sync_directory(folder)
+    for manifest in reversed(contents.manifests):
+        write_file(files, generation_path(folder / manifest.folder, manifest.generation), manifest.data)
+        files.sync_directory(folder / manifest.folder / GENERATIONS)
+        write_file(files, folder / manifest.path, manifest.data)
+        files.sync_directory(folder / manifest.folder)
 
 
 def _check_space(size_bytes: int, folder: Path) -> None:
     free = shutil.disk_usage(folder).free
     if size_bytes > free:
         raise StorageError(f"the files need {size_bytes:,} bytes, and {free:,} are free", path=folder.parent)
-
-
-def _unpack_manifest(archive: Path, members: _Members) -> Manifest:
-    member = members.next()
-    if member is None or not member.isreg() or member.name != MANIFEST:
-        raise CorruptCollection(f"is not a backup: its first member is not {MANIFEST}", path=archive)
-    return decode_manifest(members.read_json(member), archive)
 
 
 def _unpack_file(archive: Path, content: IO[bytes], path: Path, record: FileRecord, files: Files) -> None:
@@ -321,5 +329,5 @@ def _unpack_file(archive: Path, content: IO[bytes], path: Path, record: FileReco
         raise CorruptCollection(f"{path.name} differs from its digest", path=archive)
 
 
-def _report(manifest: Manifest, judgments: int) -> BackupReport:
-    return BackupReport(manifest.generation, manifest.documents, len(manifest.paths()), manifest.size_bytes, judgments)
+def _report(contents: BackupContents, judgments: int) -> BackupReport:
+    return BackupReport(contents.generation, contents.documents, len(contents.records), contents.size_bytes, judgments)

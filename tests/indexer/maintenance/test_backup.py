@@ -14,11 +14,14 @@ import pyarrow as pa
 import pytest
 
 from indexer.maintenance.backup import restore_backup, save_backup
+from indexer.maintenance.sharded_verify import verify_collection
 from indexer.maintenance.verify import verify
 from retrieval.errors import CorruptCollection, InputError, StorageError
 from retrieval.index.collection.judgments import judge, read_judgments
 from retrieval.index.storage.manifest import read_manifest
 from tests.indexer.faults import grown, state
+from tests.indexer.writing.test_sharded_writer import build, documents
+from tests.indexer.writing.test_sharded_writer import state as sharded_state
 
 Members = list[tuple[tarfile.TarInfo, bytes]]
 
@@ -246,3 +249,42 @@ def test_a_backup_that_needs_more_space_than_is_free_is_refused(bench: Any, monk
     with pytest.raises(StorageError, match="and 100 are free"):
         restore_backup(bench.folder / "backup.tar.zst", bench.folder / "copy")
     assert sorted(each.name for each in bench.folder.iterdir()) == ["backup.tar.zst", "collection"]
+
+
+def test_a_sharded_collection_comes_out_whole(bench: Any) -> None:
+    build(bench, documents(bench))
+    build(bench, documents(bench, 8, "new"), deletes=("d9",))
+    saved = save_backup(bench.path, bench.folder / "backup.tar.zst")
+    save_backup(bench.path, bench.folder / "older.tar.zst", 1)
+    names = [member.name for member, _ in members_of(bench.folder / "backup.tar.zst")]
+    assert names[:4] == ["manifest.json", *(f"shards/000{n}/manifest.json" for n in range(3))]
+    assert restore_backup(bench.folder / "backup.tar.zst", bench.folder / "copy") == saved
+    assert (saved.generation, saved.documents) == (2, 13)
+    assert sharded_state(bench.folder / "copy") == sharded_state(bench.path)
+    verified = verify_collection(bench.folder / "copy")
+    assert verified.ok
+    assert verified.orphans == ()
+    restore_backup(bench.folder / "older.tar.zst", bench.folder / "older")
+    assert sharded_state(bench.folder / "older") == {f"d{n}": f"text {n}" for n in range(14)}
+    restored = type(bench)(bench.folder / "other", bench.settings)
+    restored.folder.mkdir()
+    restore_backup(bench.folder / "backup.tar.zst", restored.path)
+    build(restored, [bench.document("other", "other")])
+    assert sharded_state(restored.path) == {**(sharded_state(bench.path) or {}), "other": "other"}
+
+
+def test_the_manifests_of_shards_must_be_those_that_are_named(bench: Any) -> None:
+    build(bench, documents(bench))
+    save_backup(bench.path, bench.folder / "backup.tar.zst")
+    members = members_of(bench.folder / "backup.tar.zst")
+    member = tarfile.TarInfo(members[1][0].name)
+    member.size = len(members[0][1])
+    swapped = [members[0], (member, members[0][1]), *members[2:]]
+    for bad, problem in (
+        ([members[0], *members[2:]], "lacks shards/0000/manifest.json"),
+        (swapped, "another generation of shard 0000"),
+        (members[:-1], "lacks"),
+    ):
+        with pytest.raises(CorruptCollection, match=problem):
+            restore_backup(write_archive(bench.folder / "bad.tar.zst", bad), bench.folder / "copy")
+        assert not (bench.folder / "copy").exists()
