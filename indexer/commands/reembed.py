@@ -62,7 +62,7 @@ def reembed(
 
       attendex reembed papers --encoder models/finetuned --queries queries.jsonl --qrels qrels.tsv
     """
-    from indexer.maintenance.reembed import reembed as reembed_collection
+    from indexer.maintenance.sharded_reembed import reembed_all
     from retrieval.encoder.loading import load_encoder
     from retrieval.index.collection.index_reader import IndexReader
     from retrieval.search.searcher import Searcher, open_searcher
@@ -77,7 +77,7 @@ def reembed(
             comparisons.append(_compare(old, Searcher(reader, new), task, judged.measure))
         return force or not _is_worse(comparisons[0])
 
-    report = reembed_collection(collection, new, accept=accept if task else None, wait_s=wait)
+    report = reembed_all(collection, new, accept=accept if task else None, wait_s=wait)
     verdict = comparisons[0].verdict if comparisons else ""
     if as_json:
         print_json({**asdict(report), "verdict": verdict})

@@ -29,12 +29,12 @@ from retrieval.index.collection.segment import FACTS, VECTORS, Segment
 from retrieval.index.storage.checksums import record_file
 from retrieval.index.storage.manifest import SEGMENTS, Manifest, SegmentRecord, kept_generations, read_manifest
 from retrieval.index.storage.npy import npy_bytes
-from retrieval.index.storage.settings import Canaries
+from retrieval.index.storage.settings import Canaries, CollectionSettings
 from retrieval.index.vectors.store import VectorWriter, open_vectors
 from retrieval.index.vectors.window_store import WINDOW_FILES
 from retrieval.search.encoder_check import check_unchanged
 from retrieval.search.readability import Readability
-from retrieval.types import Rows, Vectors
+from retrieval.types import EncoderFingerprint, Rows, Vectors
 from retrieval.util.files import Files, locked, write_file
 from retrieval.util.remote_names import is_remote
 
@@ -69,12 +69,9 @@ def reembed(
     """
     files = files or Files()
     current = read_manifest(collection)
-    if not current.encoder.differences(encoder.fingerprint):
-        raise InputError(
-            f"{collection}: already has the vectors of this encoder ({encoder.fingerprint.name!r}); name another one"
-        )
+    check_other_encoder(collection, current.encoder, encoder)
     with locked(collection / REEMBED_LOCK, wait_s=1.0):  # it waits because the collector tries the lock for a moment
-        run = _Reembedding(collection, encoder, files)
+        run = Reembedding(collection, encoder, files)
         run.write_marker()
         manifest = run.manifest(current)
         if accept is not None:
@@ -86,7 +83,15 @@ def reembed(
     return ReembedReport(True, generation, run.encoded)
 
 
-class _Reembedding:
+def check_other_encoder(collection: Path, made_by: EncoderFingerprint, encoder: SentenceEncoder) -> None:
+    """Raise InputError if `encoder` made the collection."""
+    if not made_by.differences(encoder.fingerprint):
+        raise InputError(
+            f"{collection}: already has the vectors of this encoder ({encoder.fingerprint.name!r}); name another one"
+        )
+
+
+class Reembedding:
     """The segments of a collection with the vectors of another encoder."""
 
     def __init__(self, collection: Path, encoder: SentenceEncoder, files: Files) -> None:
@@ -115,14 +120,6 @@ class _Reembedding:
         for record in current.segments:
             if record.name not in self._records:
                 self._records[record.name] = self._reembed(record, current)
-        runtime = self._encoder.runtime
-        settings = replace(
-            current.settings,
-            encoder=self._encoder.fingerprint,
-            runtime=runtime.name,
-            precision=runtime.precision,
-            canaries=self.canaries,
-        )
         segments = (
             replace(self._records[record.name], deletions=record.deletions, updates=record.updates)
             for record in current.segments
@@ -130,17 +127,36 @@ class _Reembedding:
         return replace(
             current,
             generation=current.generation + 1,
-            settings=settings,
+            settings=self.settings(current.settings),
             segments=tuple(segments),
             unreadable_share=None,
             background=None,
         )
 
+    def settings(self, current: CollectionSettings) -> CollectionSettings:
+        """Return the settings of the collection with the encoder of this run."""
+        runtime = self._encoder.runtime
+        return replace(
+            current,
+            encoder=self._encoder.fingerprint,
+            runtime=runtime.name,
+            precision=runtime.precision,
+            canaries=self.canaries,
+        )
+
+    def has_all(self, current: Manifest) -> bool:
+        """Check whether every segment of a generation is re-embedded."""
+        return all(record.name in self._records for record in current.segments)
+
+    def remove_marker(self) -> None:
+        """End the protection of segments that the current generation now names."""
+        self._files.unlink(self._collection / self._marker)
+
     def commit(self, options: CommitOptions) -> int:
         """Commit once every current segment is re-embedded; return the generation."""
 
         def change(current: Manifest) -> Manifest | None:
-            if any(record.name not in self._records for record in current.segments):
+            if not self.has_all(current):
                 return None
             return self.measured(self.manifest(current))
 
@@ -154,11 +170,15 @@ class _Reembedding:
 
     def measured(self, manifest: Manifest) -> Manifest:
         """Return the manifest with the encoder's share of unreadable text and background."""
+        return calibrated(self._collection, self.with_unreadable_share(manifest), self._encoder)
+
+    def with_unreadable_share(self, manifest: Manifest) -> Manifest:
+        """Return the manifest with the share of text that the encoder cannot read."""
         with IndexReader(self._collection, manifest) as reader:
             shares = [segment.facts["unreadable"][segment.live_documents] for segment in reader.segments]
         known = np.concatenate([np.empty(0, np.float32), *shares])
         share = float(known.mean(dtype=np.float64)) if len(known) else None
-        return calibrated(self._collection, replace(manifest, unreadable_share=share), self._encoder)
+        return replace(manifest, unreadable_share=share)
 
     def _reembed(self, record: SegmentRecord, current: Manifest) -> SegmentRecord:
         """Copy a segment: links, new vectors, new facts, and an ANN index of its own."""
