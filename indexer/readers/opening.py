@@ -22,7 +22,7 @@ from indexer.readers.base.outcomes import (
     printable,
 )
 from indexer.readers.formats.compressed import DAMAGE, first_bytes, open_file, uncompressed_name
-from indexer.readers.formats.detect import starts_with_magic
+from indexer.readers.formats.detect import is_whole_json, starts_with_magic
 from indexer.readers.formats.dispatch import utc_date, with_file_metadata
 from indexer.readers.formats.format_table import FORMATS, format_for_suffix
 from indexer.readers.formats.ocr import check_ocr
@@ -168,8 +168,8 @@ def _line_format(path: Path) -> str:
             head = first_bytes(file, MAGIC_BYTES)
     except OSError:
         return named.name
-    is_array = named.array_format and head.lstrip().startswith(b"[")
-    return "" if is_array or starts_with_magic(head) else named.name
+    is_whole = named.array_format and is_whole_json(head)
+    return "" if is_whole or starts_with_magic(head) else named.name
 
 
 def _read_file(queued: _QueuedFile, pool: ParserPool, options: ReadOptions) -> Iterator[ReadItem | FileOutcome]:

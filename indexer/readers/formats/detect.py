@@ -26,6 +26,7 @@ from indexer.readers.text.charsets import wide_encoding
 from indexer.readers.text.seven_bit import seven_bit_codec
 from retrieval.errors import InputError
 
+WHOLE_JSON = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:\[|\{[ \t]*\r?\n)")
 CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 MAX_MEDIA_TYPE_BYTES = 200  # of the member `mimetype` of a zip archive
 OLE_BYTES = 1 << 20  # the first bytes of an OLE file hold the names of its streams
@@ -58,6 +59,11 @@ def detect(head: bytes, name: str) -> Format:
 def is_text(head: bytes) -> bool:
     """Check whether `head` is text: it has few control characters."""
     return _is_utf16(head) or bool(seven_bit_codec(head)) or len(CONTROLS.findall(head)) <= len(head) // 200
+
+
+def is_whole_json(head: bytes) -> bool:
+    """Check whether `head` begins a list or an indented object, not JSON lines."""
+    return bool(WHOLE_JSON.match(head))
 
 
 def starts_with_magic(head: bytes) -> bool:
@@ -149,7 +155,7 @@ def _detect_text(head: bytes, name: str) -> Format:
     suffix = PurePosixPath(name).suffix
     named = format_for_suffix(suffix)
     if named is not None and named.name != DEFAULT_TEXT and not named.magic:
-        return FORMATS[named.array_format] if named.array_format and text.startswith(b"[") else named
+        return FORMATS[named.array_format] if named.array_format and is_whole_json(text) else named
     for row in FORMATS.values():
         if row.text_pattern is not None and row.text_pattern.matches(text):
             return row

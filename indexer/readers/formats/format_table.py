@@ -217,7 +217,7 @@ FORMATS = {
             "notebook",
             parser="notebook:parse_notebook",
             suffixes=(".ipynb",),
-            text_pattern=TextPattern(re.compile(rb"\{"), re.compile(rb'"nbformat"'), window=HEAD_BYTES),
+            text_pattern=TextPattern(re.compile(rb"\{"), re.compile(rb'"nbformat"\s*:'), window=HEAD_BYTES),
             is_source_code=True,
         ),
         Format(
@@ -289,7 +289,9 @@ FORMATS = {
             parser="calendar_file:parse_calendar",
             suffixes=(".ics",),
             media_types=("text/calendar",),
-            text_pattern=TextPattern(re.compile(rb"BEGIN:VCALENDAR", re.I), re.compile(rb"^BEGIN:V", re.I | re.M)),
+            text_pattern=TextPattern(
+                re.compile(rb"BEGIN:VCALENDAR\s*$", re.I | re.M), re.compile(rb"^BEGIN:V", re.I | re.M)
+            ),
         ),
         Format(
             "trec",

@@ -31,6 +31,7 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+FILE_DECODER = json.JSONDecoder()  # with NaN, which is an error of its record alone
 
 
 def read_beir(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
@@ -160,7 +161,7 @@ def parse_json(text: str) -> Any:
     position = 0
     try:
         while position < len(text) or not values:
-            value, end = DECODER.raw_decode(text, position)
+            value, end = FILE_DECODER.raw_decode(text, position)
             values.append(value)
             position = BLANK.match(text, end).end()  # type: ignore[union-attr]  # it matches the empty string
     except ValueError as error:
@@ -199,11 +200,21 @@ def _read_record(record: Any, number: int, origin: DocumentOrigin, options: Read
     try:
         if not isinstance(record, dict):
             raise BadDocument(f"a record must be a JSON object, not {type(record).__name__}")
+        _check_numbers(record)
         document = document_from(record, options)
         check_encodable(document)
         return document
     except BadDocument as error:
         return BadDocument(str(error), path=origin.path, line=number)
+
+
+def _check_numbers(record: dict[str, Any]) -> None:
+    try:
+        json.dumps(record, allow_nan=False)
+    except ValueError as error:
+        raise BadDocument("holds NaN or Infinity, which are not JSON numbers") from error
+    except RecursionError as error:
+        raise BadDocument("not usable JSON: nested too deeply") from error
 
 
 def _file_name(origin: DocumentOrigin) -> str:

@@ -26,6 +26,7 @@ from retrieval.errors import BadDocument
 from retrieval.types import FieldType
 
 SAMPLE_ROWS = 1000
+MAX_OPEN_QUOTES = 20  # each may have taken the rest of the file
 NUMBER = re.compile(r"-?(0|[1-9]\d{0,14})(\.\d+)?([eE][+-]?\d{1,3})?")  # no leading zero: 02134 is a postcode
 BOOLEANS = {"true": True, "false": False}
 DELIMITERS = (",", "\t", ";", "|")
@@ -155,6 +156,7 @@ class _TableLines:
         self._lines = lines
         self.number = 0  # of the last line
         self.row: list[str] = []
+        self._open_quotes = 0
 
     def __iter__(self) -> _TableLines:
         return self
@@ -164,6 +166,19 @@ class _TableLines:
         self.number += 1
         self.row.append(line)
         return line
+
+    def give_back_others(self) -> bool:
+        """Give back all lines of the row but the first.
+
+        Returns False if there are no others, or if too many rows have had an open quote.
+        """
+        others = self.row[1:]
+        self._open_quotes += 1
+        if not others or self._open_quotes > MAX_OPEN_QUOTES:
+            return False
+        self._lines = itertools.chain(others, self._lines)
+        self.number -= len(others)
+        return True
 
     def delimiter(self) -> str:
         """Return the delimiter of the first filled line; drop a line that names it."""
@@ -179,7 +194,7 @@ class _TableLines:
 def _checked_rows(lines: _TableLines, path: str) -> Iterator[TableRow | BadDocument]:
     """Yield each row with a filled cell, or the error of the row."""
     delimiter = lines.delimiter()
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
     while True:
         lines.row.clear()
         try:
@@ -187,9 +202,13 @@ def _checked_rows(lines: _TableLines, path: str) -> Iterator[TableRow | BadDocum
         except StopIteration:
             return
         except csv.Error as error:
-            if "field larger" in str(error) or "unexpected end" in str(error):
+            if "field larger" in str(error) or "unexpected end" in str(error):  # an open quote took what follows
+                has_others = lines.give_back_others()
                 yield BadDocument(f"not a row: {error}", path=path, line=lines.number)
-                return  # an open quote has taken the rest of the file
+                if not has_others:
+                    return
+                reader = csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
+                continue
             cells = _loose_cells(lines.row, delimiter)
         if not any(cells):
             continue

@@ -27,6 +27,8 @@ TEXTS = {
     "tar.txt": "x" * 257 + "ustar is at this place of a tar file.",
     "diary.txt": "From Rome to Naples in May 1884\nDay-one: we left.\n\nFrom Naples we sailed on.",
     "train.txt": "From Rome, Mon 5 May 1884, by train\nNote: late.",
+    "calendar.txt": "BEGIN:VCALENDAR is how calendars begin.",
+    "key.txt": '{ "nbformat" is a key of notebooks.',
     "list.txt": "Date: Monday\nI had it from: Ann. Subject: none, to: all.",
 }
 

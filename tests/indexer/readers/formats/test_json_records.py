@@ -185,6 +185,20 @@ def test_a_bad_line_of_a_json_file_is_one_error(tmp_path: Path) -> None:
     assert ([d.id for d in documents], bad.line) == (["a", "b"], 2)
 
 
+def test_indented_objects_under_the_suffix_of_lines(tmp_path: Path) -> None:
+    records = [{"id": each, "text": each} for each in "ab"]
+    (tmp_path / "r.jsonl").write_text("\n".join(json.dumps(record, indent=1) for record in records))
+    for source in (tmp_path, tmp_path / "r.jsonl"):
+        documents, bad = read_all(source)
+        assert (bad, [d.id for d in documents]) == ([], ["a", "b"])
+
+
+def test_a_number_that_is_none_is_an_error_of_its_record(tmp_path: Path) -> None:
+    path = write_lines(tmp_path / "r.json", '[{"id": "a", "text": "x", "n": [NaN]}, {"id": "b", "text": "y"}]')
+    documents, [bad] = read_all(path)
+    assert ([d.id for d in documents], "NaN or Infinity" in str(bad)) == (["b"], True)
+
+
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 @pytest.mark.parametrize("name", ["d.jsonl", "d.jsonl.gz", "d.ndjson"])
 def test_lines_in_wide_encodings(tmp_path: Path, encoding: str, name: str) -> None:

@@ -104,9 +104,14 @@ def test_a_table_as_text_has_the_limit_of_a_text(tmp_path: Path) -> None:
 
 
 def test_an_open_quote_is_an_error_not_a_document(tmp_path: Path) -> None:
-    documents, [bad] = read_all(write_lines(tmp_path / "c.csv", "id,text", "1,a", '2,"open', "3,c"))
-    assert [d.id for d in documents] == ["1"]
-    assert "unexpected end" in str(bad)
+    documents, [bad] = read_all(write_lines(tmp_path / "c.csv", "id,text", "1,a", '2,"open', "3,c", "4,d"))
+    assert [(d.id, d.text) for d in documents] == [("1", "a"), ("3", "c"), ("4", "d")]
+    assert (bad.line, "unexpected end" in str(bad)) == (3, True)
+
+
+def test_blanks_after_a_delimiter(tmp_path: Path) -> None:
+    [document], bad = read_all(write_lines(tmp_path / "c.csv", "id, text", '1, "One, two."'))
+    assert (document.text, bad) == ("One, two.", [])
 
 
 def test_empty_rows_and_columns_are_no_error(tmp_path: Path) -> None:
