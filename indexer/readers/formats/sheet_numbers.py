@@ -28,6 +28,7 @@ CELL = re.compile(
 REFERENCE = re.compile(rb'\br="([A-Z]{1,3})(\d{1,7})"')
 STYLE = re.compile(rb'\bs="(\d{1,5})"')
 IS_ERROR = re.compile(rb'\bt="e"')
+MASK = re.compile(r'(?:\\?[+(])?0+(?:(?:[-/() ]|\\[-/() ]|"[-/() ]"){1,3}0+)+')
 TOKEN = re.compile(
     r'"([^"]*)"|\\(.)|\[\$([^\]-]*)[^\]]*\]|\[[^\]]*\]|_.|\*.|([0#?][0#?.,/]*(?:[Ee][+-]0+)?)|([;%$€£¥+()-])|.'
 )
@@ -41,6 +42,7 @@ class NumberFormat:
     after: str = ""
     factor: float = 1.0
     min_digits: int = 1
+    mask: str = ""  # of whole digits with signs between them, such as 000-0000
 
     @property
     def is_plain(self) -> bool:
@@ -52,7 +54,24 @@ class NumberFormat:
         digits = plain_number(value * self.factor)
         whole, point, rest = digits.removeprefix("-").partition(".")
         sign = "-" if digits.startswith("-") else ""
+        if self.mask and not point:
+            return sign + _masked(whole, self.mask)
         return f"{sign}{self.before}{whole.zfill(self.min_digits)}{point}{rest}{self.after}".strip()
+
+
+def _masked(digits: str, mask: str) -> str:
+    """Return digits at the places of a mask; the first place takes the rest."""
+    parts: list[str] = []
+    places = mask.count("0")
+    digits = digits.zfill(places)
+    for sign in reversed(mask):
+        if sign != "0":
+            parts.append(sign)
+            continue
+        places -= 1
+        parts.append(digits[-1] if places else digits)
+        digits = digits[:-1]
+    return "".join(reversed(parts))
 
 
 def plain_number(value: float) -> str:
@@ -63,6 +82,8 @@ def plain_number(value: float) -> str:
 def parse_number_format(code: str) -> NumberFormat:
     """Return the format of positive numbers in a format code, such as `0.0" kg"`."""
     before, after, digits = "", "", ""
+    if MASK.fullmatch(code):
+        return NumberFormat(mask=code.replace("\\", "").replace('"', ""))
     for match in TOKEN.finditer(code):
         quoted, escaped, currency, number, sign = match.groups()
         if sign == ";":
