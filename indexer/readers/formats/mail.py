@@ -43,6 +43,7 @@ UNSAFE_CHARACTERS = re.compile(r"[^\w.@+-]+")
 MAX_NAME_CHARACTERS = 100
 MAX_ADDRESSES = 50  # of the recipients in the metadata
 SAVED_FROM = "snapshot-content-location"  # the header of a web page that a browser saved
+FORWARDED = frozenset(("message/rfc822", "message/global", "message/news", "message/partial"))
 HEADER_ERRORS = (ValueError, LookupError, IndexError, AttributeError, TypeError)  # for damaged headers
 
 
@@ -84,14 +85,18 @@ def _read_message(data: bytes, origin: DocumentOrigin, options: ReadOptions) -> 
     empty = not parsed.text.strip() and not parsed.title
     if not empty:
         yield parsed.document(origin.name, origin.name.rsplit("/", 1)[-1])
+    is_without_text = message.get_content_maintype() == "message"
     if origin.depth < options.limits.depth:
         for item in _read_attachments(message, origin, options):
             empty = empty and not isinstance(item, Document)
+            is_without_text = False
             yield item
     elif any(_attachments(message)):
         problems.append(f"its attachments are nested more than {options.limits.depth} deep and left out")
     if empty:
         problems.append("the mail has neither subject nor text")
+    elif not parsed.text.strip() and is_without_text:
+        problems.append(f"its content is {message.get_content_type()}, which is not read")
     if problems:
         yield BadDocument("; ".join(problems), path=origin.path)
 
@@ -103,7 +108,7 @@ def _read_attachments(message: EmailMessage, origin: DocumentOrigin, options: Re
         name = UNSAFE_CHARACTERS.sub("_", _file_name(part, number))[-MAX_NAME_CHARACTERS:]
         name = f"{number}-{name}" if name in used else name
         used.add(name)
-        if part.get_content_type() == "message/rfc822":
+        if part.get_content_type() in FORWARDED:
             yield from guarded(_read_forwarded(part, origin.member(name), options), origin.member(name))
         else:
             yield from read_member(io.BytesIO(part_bytes(part)), origin.member(name), options)
@@ -119,7 +124,7 @@ def _file_name(part: EmailMessage, number: int) -> str:
     """Return an attachment's name; its media type gives a missing suffix."""
     if name := part.get_filename():
         return name
-    is_mail = part.get_content_type() == "message/rfc822"
+    is_mail = part.get_content_type() in FORWARDED
     return f"attachment-{number}" + ("" if is_mail else mimetypes.guess_extension(part.get_content_type()) or "")
 
 
@@ -171,7 +176,7 @@ def _attachments(message: EmailMessage) -> Iterator[EmailMessage]:
     """Yield the attached files, unnamed files of programs and the forwarded mails."""
     for part in islice(_parts(message), MAX_PARTS):
         is_data = part.get_content_maintype() == "application" and bool(part_bytes(part))
-        if is_file(part) or is_data or part.get_content_type() == "message/rfc822":
+        if is_file(part) or is_data or part.get_content_type() in FORWARDED:
             yield part
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from email.errors import InvalidBase64LengthDefect
 from email.message import EmailMessage
 
 from indexer.readers.formats.calendar_file import calendar_entries
 from indexer.readers.formats.html import render_html
 from indexer.readers.formats.html_tree import parse_page
-from indexer.readers.formats.mail_bytes import lossy_text
+from indexer.readers.formats.mail_bytes import cut_base64, lossy_text
 from indexer.readers.text.text_builder import TextBuilder
 
 MAX_PARTS = 200
@@ -73,6 +74,8 @@ def part_bytes(part: EmailMessage) -> bytes:
     if is_unsplit(part):
         return str(part.get_payload()).encode("utf-8", "surrogateescape")
     payload = part.get_payload(decode=True)
+    if any(isinstance(defect, InvalidBase64LengthDefect) for defect in part.defects):
+        return cut_base64(str(part.get_payload()).encode("ascii", "ignore"))
     return payload if isinstance(payload, bytes) else b""
 
 

@@ -12,6 +12,7 @@ from email.policy import EmailPolicy
 from typing import Any, cast
 
 from indexer.readers.text.charsets import SAMPLE_BYTES, codec_of, decode, encoding_of, wide_encoding
+from indexer.readers.text.seven_bit import ISO_2022, seven_bit_codec
 from retrieval.errors import BadDocument
 
 WIDE_MARKS = (b"\xff\xfe", b"\xfe\xff")
@@ -26,6 +27,7 @@ USUAL_FIELD = re.compile(
     rb"^(?:from|to|cc|subject|date|message-id|mime-version|received|return-path|content-[\w-]+|x-[\w-]+):", re.I | re.M
 )
 OTHER_LINE = re.compile(rb"(?<=\n)(?=.)(?![!-9;-~]+[ \t]*:|\s|>?From )")  # of a head: no header, and no part of one
+NO_BASE64 = re.compile(rb"[^A-Za-z0-9+/]")
 WITHOUT_COMMENTS = str.maketrans("()", "  ")
 
 
@@ -70,6 +72,12 @@ def forwarded_bytes(part: EmailMessage, inner: EmailMessage) -> bytes:
         return data
 
 
+def cut_base64(data: bytes) -> bytes:
+    """Decode base64 whose last group is cut; the parser would leave all of it encoded."""
+    letters = NO_BASE64.sub(b"", data)
+    return a2b_base64(letters[: len(letters) // 4 * 4])
+
+
 def lossy_text(data: bytes, label: str, *, declares: bool = False) -> tuple[str, bool]:
     """Return `data` as text, and whether bytes that fit no encoding were replaced."""
     try:
@@ -83,7 +91,7 @@ def _readable_head(head: bytes, data: bytes) -> bytes:
 
     A line that is no header, and has headers after it, continues the one before: the parser would begin the body there.
     """
-    if not head.isascii():
+    if not head.isascii() or seven_bit_codec(head) == ISO_2022:
         declared = CHARSET.search(head)
         label = declared.group(1).decode() if declared else encoding_of(data[:SAMPLE_BYTES])
         head = lossy_text(head, label)[0].encode("utf-8", "replace")

@@ -50,7 +50,7 @@ DOS_CODEC = "cp850"
 LATIN_CODECS = ("cp1252", "cp1250", "cp1257", "cp1254", "iso8859-2")
 MAX_DOUBTFUL_LETTERS = 50  # letters beyond ASCII; the detector is right about more of them
 SIGNS = ("Cc", "Cn", "Co", "So")  # control characters and box drawings: the encoding is another one
-MIN_GOOD_LETTERS = 10  # letters beyond ASCII for each bad byte, in UTF-8 that is cut or mixed
+MIN_GOOD_LETTERS = 10  # letters beyond ASCII for each bad byte, in UTF-8 that is cut or mixed and not declared
 MAX_BAD_SHARE = 0.01  # of the characters of a text in its declared encoding
 BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
 HIGH_BYTE = re.compile(rb"[\x80-\xff]")
@@ -77,7 +77,8 @@ def _decode(data: bytes, codec: str) -> str:
         first_bad = error.start
     if joined := _with_joined_pairs(data):
         return joined
-    if _is_utf8(data + b" ", MIN_GOOD_LETTERS):  # the space completes a character that the data cut
+    min_good = 1 if codec == "utf-8" else MIN_GOOD_LETTERS
+    if _is_utf8(data + b" ", min_good):  # the space completes a character that the data cut
         return data.decode("utf-8", "replace")
     for name in (codec, _likeliest_codec(data)):
         if name and _fits(text := data.decode(name, "replace")):

@@ -188,6 +188,39 @@ def read_text_mail(path: Path, text: str | bytes) -> tuple[list[Document], list[
     return read_all(path)
 
 
+def test_headers_in_seven_bit_encodings(tmp_path: Path) -> None:
+    text = "Subject: 会議の件\n\n予算は第二水曜日です。\n".encode("iso2022_jp")
+    [document], bad = read_text_mail(tmp_path / "m.eml", b"From: a@b.c\n" + text)
+    assert (document.title, document.text, bad) == ("会議の件", "予算は第二水曜日です。", [])
+
+
+def test_base64_that_is_cut_is_read_to_its_end(tmp_path: Path) -> None:
+    encoded = base64.b64encode(b"Eleven herons at the weir.").decode()
+    head = "From: a@b.c\nSubject: s\nContent-Type: text/plain\nContent-Transfer-Encoding: base64\n\n"
+    [document], _ = read_text_mail(tmp_path / "m.eml", head + encoded[:29] + "!\n")
+    assert document.text == "Eleven herons at the"
+
+
+def test_declared_utf8_with_a_bad_byte(tmp_path: Path) -> None:
+    head = b"From: a@b.c\nSubject: s\nContent-Type: text/plain; charset=utf-8\n\n"
+    [document], _ = read_text_mail(tmp_path / "m.eml", head + "Größe ".encode() + b"caf\xe9\n")
+    assert document.text == "Größe caf\ufffd"
+
+
+@pytest.mark.parametrize("kind", ['message/partial; id="x"; number=1; total=2', "message/global", "message/news"])
+def test_mails_within_a_mail(tmp_path: Path, kind: str) -> None:
+    text = f"From: a@b.c\nSubject: s\nContent-Type: {kind}\n\nSubject: Inner\n\nThe first part.\n"
+    found, bad = read_text_mail(tmp_path / "m.eml", text)
+    assert ([(each.title, each.text) for each in found], bad) == ([("s", ""), ("Inner", "The first part.")], [])
+
+
+def test_content_elsewhere_is_named(tmp_path: Path) -> None:
+    kind = 'message/external-body; access-type=URL; URL="http://example.org"'
+    text = f"From: a@b.c\nSubject: s\nContent-Type: {kind}\n\nContent-Type: text/plain\n\n"
+    [document], [bad] = read_text_mail(tmp_path / "m.eml", text)
+    assert (document.title, "message/external-body, which is not read" in str(bad)) == ("s", True)
+
+
 @pytest.mark.parametrize("start", ["\ufeff", "\r\n\r\n", " \n"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le"])
 def test_bytes_before_the_headers(tmp_path: Path, start: str, encoding: str) -> None:
