@@ -173,6 +173,10 @@ class WorkCancelled(AttendexError):
     """No caller waits for the result of the running work any more."""
 
 
+class ClusterError(AttendexError):
+    """A cluster cannot be reached, or one of its processes ended."""
+
+
 class ShardUnavailable(AttendexError):
     """A shard cannot answer; the caller may retry after `retry_after_s` seconds."""
 

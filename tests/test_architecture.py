@@ -47,6 +47,7 @@ LAYERS = {  # folders (and single files) of a package, lowest first: each import
         ("indexer/building",),
         ("indexer/evaluation",),
         ("indexer/adapting",),
+        ("indexer/cluster",),
         ("indexer/commands",),
     ),
     "service": (
@@ -85,6 +86,8 @@ HOMES = {  # a library, and the only places that may import it
         "service/commands/",
         "service/cli",
     ),
+    "ray": ("indexer/cluster/",),
+    "msgpack": ("indexer/cluster/",),
     "fastapi": ("service/",),
     "starlette": ("service/",),
     "uvicorn": ("service/",),

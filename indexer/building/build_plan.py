@@ -59,15 +59,17 @@ class BuildPlan:
     cost: float | None = None  # of these tokens, in the currency of the price
     shards: int = 0  # that the passages are spread over; 0: one collection
     windows: int = 0  # vectors of sentences inside the passages; 0: none
+    workers: int = 1  # encoders that share the passages
+    shard_memory_bytes: int = 0  # of the process that writes one shard, on a cluster
 
 
 def plan_build(
-    sources: Sequence[Path | str], into: Path, settings: BuildSettings, *, price: float | None = None
+    sources: Sequence[Path | str], into: Path, settings: BuildSettings, *, price: float | None = None, workers: int = 1
 ) -> BuildPlan:
     """Read, cut and encode a sample of `sources`, and scale the cost up.
 
-    Nothing is written.  `price` is that of a million tokens of a remote encoder.  Raises InputError
-    if there is no document to sample.
+    Nothing is written.  `price` is that of a million tokens of a remote encoder.  `workers` encoders as fast as that of
+    this machine share the passages.  Raises InputError if there is no document to sample.
     """
     encoder = load_build_encoder(into, settings.encoder, settings.runtime, settings.precision)
     sample = _sample(sources, settings)
@@ -84,7 +86,7 @@ def plan_build(
     index_bytes = ann_index.bytes_per_vector * passages if ann_index else 0.0
     text_bytes = documents * sum(len(f"{document.title}{document.text}".encode()) for document in sample) / len(sample)
     vector_bytes = (passages + num_windows) * encoder.dimension * np.dtype(settings.vectors.dtype).itemsize
-    seconds = passages / speed.per_second + num_windows / window_speed.per_second
+    seconds = passages / speed.per_second / workers + num_windows / window_speed.per_second
     return BuildPlan(
         sampled_documents=len(sample),
         documents=documents,
@@ -98,7 +100,14 @@ def plan_build(
         cost=None if price is None else tokens * price / 1e6,
         shards=settings.shards,
         windows=num_windows,
+        workers=workers,
+        shard_memory_bytes=_shard_memory(passages, index_bytes, settings.shards),
     )
+
+
+def _shard_memory(passages: int, index_bytes: float, shards: int) -> int:
+    """Return the memory of the process that writes a shard; 0 without shards."""
+    return round(BASE_MEMORY_BYTES + (passages * PASSAGE_MEMORY_BYTES + index_bytes) / shards) if shards else 0
 
 
 def _sample(sources: Sequence[Path | str], settings: BuildSettings) -> list[Document]:

@@ -18,6 +18,7 @@ from indexer.building.collection_lifecycle import new_settings
 from indexer.building.deduplicated_encoding import DeduplicatedEncoder
 from indexer.building.document_changes import split_batch
 from indexer.building.encoder_loading import load_build_encoder
+from indexer.building.engine import BuildEngine, LocalEngine
 from indexer.building.readability_sample import watch_readability
 from indexer.building.source_reading import (
     BATCH_DOCUMENTS,
@@ -173,6 +174,7 @@ def build_collection(
     on_unreadable: Callable[[float], None] = ignore_share,
     wait_s: float = 0.0,
     loading: Future[SentenceEncoder] | None = None,
+    engine: BuildEngine | None = None,
 ) -> BuildReport:
     """Index `sources` into the collection `into` and commit one generation.
 
@@ -181,16 +183,21 @@ def build_collection(
     skipped if it is in a folder or one of several.  A bad record in a named file stops the build, unless
     `settings.skip_bad`.  Documents that the collection holds unchanged are not encoded again.  `loading` is the encoder
     that `settings` name, if `preload_encoder` loads it.  `on_unreadable` gets the unreadable share of the first
-    documents of a new collection, if it is large and the caller named no encoder.
+    documents of a new collection, if it is large and the caller named no encoder.  `engine` is by default this process.
 
     Raises InputError for a source that cannot be read and for settings that contradict the collection, EncoderMismatch
     for another encoder, CollectionLocked when another writer keeps the lock for `wait_s` seconds, CollectionError for a
     failure of the disk.  The collection is then as it was.
     """
     settings = _checked(sources, settings or BuildSettings())
-    supply = GivenSources(sources, settings.read, on_file, skip_bad=settings.skip_bad, sync=settings.sync)
+    engine = engine or LocalEngine()
+    supply = GivenSources(
+        sources, settings.read, on_file, skip_bad=settings.skip_bad, sync=settings.sync, parse=engine.parse
+    )
     chunking = chunking_for(sources, settings)
-    return build_from(supply, into, settings, chunking, watch, on_unreadable, wait_s=wait_s, loading=loading)
+    return build_from(
+        supply, into, settings, chunking, watch, on_unreadable, wait_s=wait_s, loading=loading, engine=engine
+    )
 
 
 def build_from(
@@ -203,12 +210,13 @@ def build_from(
     *,
     wait_s: float = 0.0,
     loading: Future[SentenceEncoder] | None = None,
+    engine: BuildEngine | None = None,
 ) -> BuildReport:
     """Index the documents of `supply` as `build_collection` does.
 
     `chunking` is that of a new collection.
     """
-    started = time.perf_counter()
+    started, engine = time.perf_counter(), engine or LocalEngine()
     encoder = loading.result() if loading else _load_encoder(into, settings)
     token_encoders = TokenEncoders()
     sparse_encoder = load_sparse_encoder(settings.sparse) if settings.sparse else None
@@ -219,8 +227,10 @@ def build_from(
         expires=settings.expires,
     )
     with (
-        open_writer(into, create=create, cause=supply.cause, wait_s=wait_s, shards=settings.shards) as writer,
-        DeduplicatedEncoder(encoder) as deduplicated,
+        open_writer(
+            into, create=create, cause=supply.cause, wait_s=wait_s, shards=settings.shards, hosts=engine.hosts
+        ) as writer,
+        DeduplicatedEncoder(engine.encoder(encoder)) as deduplicated,
     ):
         _check_agreement(into, writer.settings, settings, encoder)
         check_tokens(into, writer.settings.tokens, create.tokens)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from indexer.readers.base.options import ReadOptions
 from indexer.readers.base.outcomes import FileOutcome, printable
-from indexer.readers.opening import open_documents
+from indexer.readers.opening import FileParser, open_documents
 from indexer.sources.folders import find_beir_corpus
 from indexer.sources.paths import id_prefixes, is_url
 from indexer.writing.segment_writer import count_characters
@@ -60,13 +60,14 @@ def read_documents(
     on_file: Callable[[FileOutcome], None],
     *,
     skip_bad: bool,
+    parse: FileParser | None = None,
 ) -> Iterator[Document]:
     """Yield the good documents of all sources, in order; record the others in `tally`."""
     for source, prefix in zip(sources, id_prefixes(sources, options.root), strict=True):
         skip_all = skip_bad or is_folder_of_files(source)
         source_options = replace(options, id_prefix=options.id_prefix + prefix)
         read_before = tally.read
-        for item in open_documents(source, source_options, on_file):
+        for item in open_documents(source, source_options, on_file, parse):
             if isinstance(item, BadDocument):
                 # One file among several sources, one member of an archive, or one attachment of a mail is skipped.
                 is_part = str(item.path) != printable(str(source))

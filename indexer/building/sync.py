@@ -17,6 +17,7 @@ from indexer.readers.base.options import ReadOptions
 from indexer.readers.base.outcomes import FileOutcome, FileStatus, printable
 from indexer.readers.formats.compressed import uncompressed_name
 from indexer.readers.formats.format_table import FORMATS, format_for_suffix
+from indexer.readers.opening import FileParser
 from indexer.sources.paths import is_url
 from indexer.writing.document_writer import DocumentWriter
 from indexer.writing.record_files import (
@@ -52,7 +53,7 @@ class Protection:
 class GivenSources:
     """The documents of the sources of one build.
 
-    With `sync`, it deletes the documents that the sources lack.
+    With `sync`, it deletes the documents that the sources lack.  `parse` parses their files.
     """
 
     def __init__(
@@ -63,7 +64,9 @@ class GivenSources:
         *,
         skip_bad: bool,
         sync: bool,
+        parse: FileParser | None = None,
     ) -> None:
+        self._parse = parse
         self._sources = sources
         self._options = options
         self._skip_bad = skip_bad
@@ -79,7 +82,9 @@ class GivenSources:
 
     def documents(self, tally: BuildTally) -> Iterator[Document]:
         """Yield the documents of the sources."""
-        return read_documents(self._sources, self._options, tally, self._unread, skip_bad=self._skip_bad)
+        return read_documents(
+            self._sources, self._options, tally, self._unread, skip_bad=self._skip_bad, parse=self._parse
+        )
 
     def delete_gone(self, writer: DocumentWriter, tally: BuildTally) -> None:
         """Delete what the sources lack.  Raises InputError if nothing could be read."""

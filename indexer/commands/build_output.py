@@ -70,6 +70,9 @@ def show_plan(plan: BuildPlan) -> None:
         rows["windows"] = f"about {plan.windows:,}, with vectors of their own"
     if plan.shards:
         rows["shards"] = f"{plan.shards}, of about {plan.passages // plan.shards:,} passages each"
+    if plan.workers > 1:
+        rows["workers"] = f"{plan.workers}, each at that rate; about {plan.passages // plan.workers:,} passages each"
+        rows["memory of a shard"] = f"about {decimal(plan.shard_memory_bytes)}, in the process that writes it"
     if plan.tokens:
         cost = "" if plan.cost is None else f", cost about {plan.cost:,.2f}"
         rows["tokens"] = f"about {plan.tokens:,}{cost}"

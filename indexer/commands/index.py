@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, astuple, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -19,6 +19,7 @@ from retrieval.util.terminal import FAILURE, JsonOption, option_groups, print_js
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+    from indexer.building.engine import BuildEngine
     from indexer.building.pipeline import BuildSettings
     from indexer.readers.base.options import ReadOptions
     from retrieval.encoder.sentence import SentenceEncoder
@@ -47,16 +48,27 @@ class RunOptions:
     shards: Annotated[
         int, typer.Option(min=0, max=256, help="Number of shards of a new collection; 0: one collection.")
     ] = 0
-    engine: Annotated[str, typer.Option(help="Where shards are built: local, in this process.")] = "local"
+    engine: Annotated[str, typer.Option(help="Where shards are built: local, or on a ray cluster.")] = "local"
+    ray_address: Annotated[
+        str, typer.Option(help="HOST:PORT of the cluster; default: RAY_ADDRESS, or this machine alone.")
+    ] = ""
     wait: WaitOption = 0.0
     as_json: JsonOption = False
 
     def check(self) -> None:
         """Refuse a price without a plan, and an unknown engine."""
-        if self.engine != "local":
-            raise typer.BadParameter(f"{self.engine!r} is not local", param_hint="--engine")
+        if self.engine not in ("local", "ray") or (self.ray_address and self.engine != "ray"):
+            raise typer.BadParameter("write local, or ray, which alone takes --ray-address", param_hint="--engine")
         if self.price is not None and not self.plan:
             raise typer.BadParameter("a price is for --plan alone; add --plan", param_hint="--price")
+
+    def open_engine(self) -> AbstractContextManager[BuildEngine | None]:
+        """Open the engine; None is this process.  Raises ClusterError, MissingExtra."""
+        if self.engine == "local":
+            return nullcontext()
+        from indexer.cluster.engine import cluster_engine
+
+        return cluster_engine(self.ray_address)
 
     def settings(self) -> dict[str, Any]:
         """Return the fields of `BuildSettings` by name."""
@@ -285,7 +297,7 @@ def _build_or_plan(
     loading: Future[SentenceEncoder] | None,
 ) -> None:
     if run.plan:
-        _plan(sources, into, settings, price=run.price, as_json=run.as_json)
+        _plan(sources, into, settings, run)
     else:
         _build(sources, into, settings, run, loading)
 
@@ -334,7 +346,11 @@ def _build(
     from indexer.readers.base.outcomes import FileReport
 
     advice = EncoderAdvice(sources, into)
-    with FileReport(run.report) as files, build_progress(sources, settings.read) as watch:
+    with (
+        run.open_engine() as engine,
+        FileReport(run.report) as files,
+        build_progress(sources, settings.read) as watch,
+    ):
         done = build_collection(
             sources,
             into,
@@ -344,6 +360,7 @@ def _build(
             on_unreadable=advice.at_start,
             wait_s=run.wait,
             loading=loading,
+            engine=engine,
         )
     if run.as_json:
         print_json({**asdict(done), "files": {status.value: count for status, count in files.counts.items()}})
@@ -358,11 +375,13 @@ def _build(
         raise typer.Exit(FAILURE)
 
 
-def _plan(sources: list[str], into: Path, settings: BuildSettings, *, price: float | None, as_json: bool) -> None:
+def _plan(sources: list[str], into: Path, settings: BuildSettings, run: RunOptions) -> None:
     from indexer.building.build_plan import plan_build
 
-    expected = plan_build(sources, into, settings, price=price)
-    if as_json:
+    with run.open_engine() as engine:
+        workers = engine.workers if engine else 1
+        expected = plan_build(sources, into, settings, price=run.price, workers=workers)
+    if run.as_json:
         print_json(asdict(expected))
     else:
         show_plan(expected)

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from typing import Protocol
 
 from indexer.readers.base.options import ReadOptions
 from indexer.readers.base.outcomes import (
@@ -47,19 +48,32 @@ MAX_WORKERS = 4
 MAGIC_BYTES = 64  # more than the longest magic bytes
 
 
+class FileParser(Protocol):
+    """Parses files, in this process or on other machines."""
+
+    def __call__(
+        self, files: Iterator[FoundFile], source: Path | str, options: ReadOptions
+    ) -> Iterator[ReadItem | FileOutcome]:
+        """Yield the items of `files` in order, and after those of each file its outcome."""
+
+
 def open_documents(
-    source: Path | str, options: ReadOptions | None = None, on_file: FileListener | None = None
+    source: Path | str,
+    options: ReadOptions | None = None,
+    on_file: FileListener | None = None,
+    parse: FileParser | None = None,
 ) -> Iterator[ReadItem]:
     """Yield the documents of `source` in a stable order and in bounded memory.
 
     `source` is a file, a folder, "-" for standard input, or a URL if `options.web` allows it. A document that cannot
     be read is yielded as a BadDocument with path and line, and reading goes on. `on_file` gets the outcome of each
-    file. Raises BadDocument at once if `source` does not exist, and InputError if `options.ocr` needs a program or a
-    language that is not installed.
+    file. `parse` parses the files; by default, processes of this machine do. Raises BadDocument at once if `source`
+    does not exist, and InputError if `options.ocr` needs a program or a language that is not installed.
     """
     options = options or ReadOptions()
     check_ocr(options)
     on_file = on_file or (lambda _outcome: None)
+    parse = parse or parse_files
     if source == STDIN:
         return _read_standard_input(options, on_file)
     if is_url(source):
@@ -67,7 +81,7 @@ def open_documents(
             raise BadDocument("is a URL, and fetching is off; allow it with --web", path=source)
         return _read_source(WebSource(options.web, str(source)), str(source), options, on_file)
     check_source(source)
-    return _read_path(Path(source), options, on_file)
+    return _read_path(Path(source), options, on_file, parse)
 
 
 def _read_standard_input(options: ReadOptions, on_file: FileListener) -> Iterator[ReadItem]:
@@ -80,21 +94,24 @@ def _read_standard_input(options: ReadOptions, on_file: FileListener) -> Iterato
         yield from read_files(iter([found]), Path(STDIN), options, on_file)
 
 
-def _read_source(source: Source, shown: str, options: ReadOptions, on_file: FileListener) -> Iterator[ReadItem]:
+def _read_source(
+    source: Source, shown: str, options: ReadOptions, on_file: FileListener, parse: FileParser | None = None
+) -> Iterator[ReadItem]:
     """Fetch the items of a source to temporary files, and read those."""
     with scratch_folder() as folder, source:
-        yield from read_files(fetch_files(source, source.list(), folder), shown, options, on_file)
+        yield from read_files(fetch_files(source, source.list(), folder), shown, options, on_file, parse)
 
 
-def _read_path(path: Path, options: ReadOptions, on_file: FileListener) -> Iterator[ReadItem]:
+def _read_path(path: Path, options: ReadOptions, on_file: FileListener, parse: FileParser) -> Iterator[ReadItem]:
     if corpus := find_beir_corpus(path):
         found = FoundFile(corpus, DocumentOrigin(str(corpus), corpus.name))
-        return read_files(iter([found]), path, replace(options, format="beir"), on_file)
+        return read_files(iter([found]), path, replace(options, format="beir"), on_file, parse)
     if path.is_dir():
-        return _read_source(FolderSource(path, options), str(path), replace(options, tables_as_text=True), on_file)
+        tables = replace(options, tables_as_text=True)
+        return _read_source(FolderSource(path, options), str(path), tables, on_file, parse)
     found = FoundFile(path, DocumentOrigin(str(path), options.id_prefix + path.name))
     as_text = options.tables_as_text or bool(options.root)
-    return read_files(iter([found]), path, replace(options, tables_as_text=as_text), on_file)
+    return read_files(iter([found]), path, replace(options, tables_as_text=as_text), on_file, parse)
 
 
 @dataclass(slots=True)
@@ -108,23 +125,34 @@ class _QueuedFile:
 
 
 def read_files(
-    files: Iterator[FoundFile], source: Path | str, options: ReadOptions, on_file: FileListener
+    files: Iterator[FoundFile],
+    source: Path | str,
+    options: ReadOptions,
+    on_file: FileListener,
+    parse: FileParser | None = None,
 ) -> Iterator[ReadItem]:
     """Yield the items of `files` in order, or a BadDocument if there are none."""
-    workers = options.workers or max(1, min(MAX_WORKERS, os.cpu_count() or 1))
     empty, reason = True, ""
-    with ParserPool(workers, options.limits) as pool:
-        for queued in _submit_ahead(files, source, pool, 2 * workers, options):
-            for item in _read_file(queued, pool, options):
-                if isinstance(item, FileOutcome):
-                    on_file(item)
-                    reason = reason or item.reason
-                else:
-                    empty = False
-                    yield item
+    for item in (parse or parse_files)(files, source, options):
+        if isinstance(item, FileOutcome):
+            on_file(item)
+            reason = reason or item.reason
+        else:
+            empty = False
+            yield item
     if empty:
         detail = f" ({reason})" if reason not in ("", NO_DOCUMENT) else ""
         yield BadDocument(NO_DOCUMENT + detail, path=printable(str(source)))
+
+
+def parse_files(
+    files: Iterator[FoundFile], source: Path | str, options: ReadOptions
+) -> Iterator[ReadItem | FileOutcome]:
+    """Parse files in processes of this machine: a `FileParser`."""
+    workers = options.workers or max(1, min(MAX_WORKERS, os.cpu_count() or 1))
+    with ParserPool(workers, options.limits) as pool:
+        for queued in _submit_ahead(files, source, pool, 2 * workers, options):
+            yield from _read_file(queued, pool, options)
 
 
 def _submit_ahead(

@@ -22,6 +22,7 @@ from indexer.writing.collection_lock import CollectionLock
 from indexer.writing.document_writer import DocumentWriter
 from indexer.writing.garbage import Retention
 from indexer.writing.pending_generation import SegmentLimits, WriterCounts
+from indexer.writing.shard_hosts import ShardHosts, ShardOptions, ShardWriter, ThisProcess
 from indexer.writing.sharded_commit import (
     calibrated_shards,
     next_generation,
@@ -62,10 +63,12 @@ def open_writer(
     cause: str = "change",
     wait_s: float = 0.0,
     shards: int = 0,
+    hosts: ShardHosts | None = None,
 ) -> DocumentWriter:
     """Return the writer of a collection, sharded or not; `shards` makes a missing one.
 
-    Raises InputError if the collection has another number of shards.
+    `hosts` run the writers of shards; by default, this process does.  Raises InputError if the collection has another
+    number of shards.
     """
     sharded = is_sharded(path)
     if not sharded and not shards:
@@ -74,7 +77,7 @@ def open_writer(
         return Writer(path, create=create, cause=cause, wait_s=wait_s)
     if not sharded and was_committed(path):
         raise InputError(f"{path}: is a collection without shards; index into a new directory")
-    return ShardedWriter(path, create=create, cause=cause, wait_s=wait_s, shards=shards)
+    return ShardedWriter(path, create=create, cause=cause, wait_s=wait_s, shards=shards, hosts=hosts)
 
 
 class ShardedWriter:
@@ -94,6 +97,7 @@ class ShardedWriter:
         limits: SegmentLimits | None = None,
         retention: Retention | None = None,
         files: Files | None = None,
+        hosts: ShardHosts | None = None,
     ) -> None:
         if not 0 <= shards <= MAX_SHARDS:
             raise InputError(f"{shards} shards; choose 1 to {MAX_SHARDS}")
@@ -106,10 +110,11 @@ class ShardedWriter:
         self._limits = limits
         self._retention = retention or Retention()
         self._files = files or Files()
+        self._hosts: ShardHosts = hosts or ThisProcess()
         self._lock = CollectionLock(path, self._files)
         self._turn = RLock()  # a build looks for changes in the thread that reads ahead, and adds in another
         self._exit = ExitStack()
-        self._writers: list[Writer] = []
+        self._writers: list[ShardWriter] = []
 
     def __enter__(self) -> ShardedWriter:
         self._lock.acquire(create=self._create is not None, wait_s=self._wait_s)
@@ -137,17 +142,9 @@ class ShardedWriter:
         settle_shards(self.path, self._current, names, self._files)
         self._buckets = self._current.buckets if self._current else equal_buckets(len(names))
         limits = self._limits or _limits(self._create, self._current, len(names))
-        for name in names:
-            writer = Writer(
-                shard_path(self.path, name),
-                create=self._create,
-                cause=self.cause,
-                wait_s=self._wait_s,
-                retention=self._retention,
-                limits=limits,
-                files=self._files,
-            )
-            self._writers.append(self._exit.enter_context(writer))
+        options = ShardOptions(self._create, self.cause, self._wait_s, self._retention, limits, self._files)
+        writers = [self._hosts.writer(shard_path(self.path, name), options) for name in names]
+        self._writers = self._hosts.each(self._exit.enter_context, writers)
         self.settings = self._writers[0].settings
         self.generation = self._current.generation if self._current else 0
         self.declare_fields(self._current.schema if self._current else {})
@@ -192,14 +189,14 @@ class ShardedWriter:
         Raises BadDocument and SchemaError as `add` does; then it has changed nothing.
         """
         with self._turn:
-            for writer in self._writers:
-                writer.resume()
+            self._hosts.each(lambda writer: writer.resume(), self._writers)
             self._check(documents)
             known = [False] * len(documents)
-            for writer, positions in self._routed([document.id for document in documents]):
-                found = writer.unchanged([documents[position] for position in positions])
-                for position, same in zip(positions, found, strict=True):
-                    known[position] = same
+            routed = list(self._routed([document.id for document in documents]))
+            found = self._hosts.each(lambda part: part[0].unchanged([documents[each] for each in part[1]]), routed)
+            for (_, positions), same in zip(routed, found, strict=True):
+                for position, each in zip(positions, same, strict=True):
+                    known[position] = each
             return known
 
     def can_add(self, documents: Sequence[Document]) -> list[bool]:
@@ -243,7 +240,7 @@ class ShardedWriter:
             return self.schema
         return extend_schema(self.schema, (document.metadata for document in documents))
 
-    def _routed(self, ids: Sequence[str]) -> Iterator[tuple[Writer, Rows]]:
+    def _routed(self, ids: Sequence[str]) -> Iterator[tuple[ShardWriter, Rows]]:
         """Yield the writers with the positions of their ids, ascending."""
         shards = self._shards(id_digests(ids))
         for shard in np.unique(shards).tolist():
@@ -305,7 +302,7 @@ class ShardedWriter:
         """Make the pending generations of all shards current at once; return the number."""
         for writer in self._writers:
             writer.cause = self.cause
-        prepared = [writer.prepare(encoder, sparse_encoder) for writer in self._writers]
+        prepared = self._hosts.each(lambda writer: writer.prepare(encoder, sparse_encoder), self._writers)
         if any(prepared):
             manifest = next_generation(self._pending(), self.cause)
             if encoder is not None:
@@ -314,8 +311,7 @@ class ShardedWriter:
             publish_shards(self.path, manifest, self._files)
             self.generation = manifest.generation
             remove_old_generations(self.path, self._retention, self._files)
-        for writer in self._writers:
-            writer.make_current()
+        self._hosts.each(lambda writer: writer.make_current(), self._writers)
         return self.generation
 
     def _pending(self) -> ShardedManifest:

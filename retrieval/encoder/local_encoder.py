@@ -73,6 +73,11 @@ class LocalEncoder(SentenceEncoder):
         """
         yield from self._stream(blocks, self.fingerprint.passage_prompt)
 
+    @property
+    def concurrency(self) -> int:
+        """How many batches of a stream run at the same time."""
+        return self.runtime.streams
+
     @cached_property
     def background(self) -> SentenceEncoder:
         return LocalEncoder(self.folder, self.tokenizer, self.runtime.background(), self.fingerprint, self.inspector)
@@ -105,7 +110,7 @@ class LocalEncoder(SentenceEncoder):
         running: deque[tuple[_Window[P], list[Future[Vectors]]]] = deque()
         run = stoppable(self.runtime.run)
         with (
-            ThreadPoolExecutor(self.runtime.streams) as pool,
+            ThreadPoolExecutor(self.concurrency) as pool,
             read_ahead(self._windows(blocks, prompt), WINDOWS_AHEAD) as windows,
         ):
             try:

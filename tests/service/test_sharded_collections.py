@@ -63,7 +63,7 @@ def test_commands_without_shards_are_refused(root: Path) -> None:
     for arguments in (("calibrate", path), ("synonyms", path, "--clear")):
         assert "is a sharded collection" in run(*arguments, fails=True)
     assert "has 3 shards, not 2" in run("index", source, "--into", path, "--shards", "2", fails=True)
-    assert "'ray' is not local" in run("index", source, "--into", root / "new", "--engine", "ray", fails=True)
+    assert "write local, or ray" in run("index", source, "--into", root / "new", "--engine", "spark", fails=True)
     assert (path / MANIFEST).read_bytes() == before
 
 

@@ -1,0 +1,1 @@
+"""Builds on the machines of a Ray cluster."""
