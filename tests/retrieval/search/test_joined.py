@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from indexer.building.collection_lifecycle import create_collection
 from indexer.writing.writer import Writer
+from retrieval.bm25_options import Bm25Options
 from retrieval.errors import BadQuery
 from retrieval.index.collection.joined_reader import JoinedReader
 from retrieval.index.storage.manifest import CosineBackground
@@ -80,6 +81,7 @@ def comparable(result: SearchResult) -> Any:
             {"group_by": GroupBy.NONE},
             {"count": True, "min_score": 0.2, "offset": 3},
             {"highlight": True, "explain": True, "k": 5},
+            {"bm25": Bm25Options(b=0.4, title_weight=3.0), "mode": Mode.HYBRID},
             {"like": ("d03",)},
         ]
     ),
@@ -88,7 +90,7 @@ def comparable(result: SearchResult) -> Any:
 def test_answers_equal_those_of_one_collection(
     parts: dict[str, Searcher], query: str, mode: Mode, fusion: str, options: dict[str, Any], names: list[str]
 ) -> None:
-    options = {} if query == "*" and ("diversity" in options or "explain" in options) else options
+    options = {} if query == "*" and not options.keys().isdisjoint(("diversity", "explain", "bm25")) else options
     names = ["a", "b", "c"] if query == "*" else names  # listed in the order of the collections
     request = SearchRequest(
         query, mode=mode, fusion=fusion, k=options.get("k", 50), exact=True, syntax=Syntax.OPERATORS

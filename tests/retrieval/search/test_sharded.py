@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from indexer.building.collection_lifecycle import new_settings
 from indexer.writing.document_writer import DocumentWriter
 from indexer.writing.sharded_writer import open_writer
+from retrieval.bm25_options import Bm25Options
 from retrieval.errors import ShardUnavailable
 from retrieval.index.collection.sharded_reader import ShardedReader
 from retrieval.index.storage.settings import ChunkSettings, LexicalSettings, VectorSettings
@@ -37,6 +38,7 @@ OPTIONS: tuple[dict[str, Any], ...] = (
     {"group_by": GroupBy.NONE},
     {"count": True, "min_score": 0.2, "offset": 3},
     {"highlight": True, "explain": True, "k": 5},
+    {"bm25": Bm25Options(b=0.4, title_weight=3.0), "mode": Mode.HYBRID},
 )
 
 
