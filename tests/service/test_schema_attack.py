@@ -25,8 +25,13 @@ include-path-regex = "^/(embed|embed_all|similarity|tokenize|rerank)$"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "413", "422", "429"]
 
 [[operations]]  # an id may end so, and other methods change the document with this id
-include-path-regex = "/original$"
+include-path-regex = "/(original|similar)$"
 checks.unsupported_method.enabled = false
+
+[[operations]]  # needs one of q, like and vector, which the parameters of an address cannot say
+include-path-regex = "/search$"
+include-method = "GET"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409", "413", "422", "429"]
 """
 
 
