@@ -1,49 +1,35 @@
-"""The objects of an S3-compatible bucket below a prefix: `s3://bucket/prefix`.
-
-Credentials come from the environment, by the names that AWS gave them (AWS_ACCESS_KEY_ID, …), or from the role of the
-machine.
-"""
+"""The objects of an S3-compatible bucket below a prefix: `s3://bucket/prefix`."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from obstore.exceptions import BaseError
-from obstore.store import S3Store
 
+from indexer.sources.s3_store import open_store, reason_of_store
 from indexer.sources.settings import SourceSettings
 from indexer.sources.source import FoundFile, SourceItem, check_size
-from retrieval.errors import BadDocument, SettingsError
+from retrieval.errors import BadDocument
 from retrieval.util.files import storage_errors
 
 LISTED_TOGETHER = 1_000
 CHUNK_BYTES = 8 << 20
-MAX_REASON_CHARACTERS = 300
-DEFAULT_REGION = "us-east-1"
 
 
 class S3Source:
     """The objects below a prefix; the versions are their ETags."""
 
     def __init__(self, settings: SourceSettings) -> None:
-        address = urlsplit(settings.source)
-        if not address.hostname:
-            raise SettingsError(f"{settings.source}: has no bucket; write s3://bucket/prefix")
         self._settings = settings
-        self._prefix = address.path.strip("/")
-        self._store = S3Store(
-            address.netloc,
-            config=_configuration(settings),
-            client_options={
-                "allow_http": settings.endpoint.startswith("http://"),
-                "timeout": timedelta(seconds=settings.seconds),
-            },
-            retry_config={"max_retries": settings.retries, "retry_timeout": timedelta(seconds=4 * settings.seconds)},
+        self._store, self._prefix = open_store(
+            settings.source,
+            endpoint=settings.endpoint,
+            region=settings.region,
+            seconds=settings.seconds,
+            retries=settings.retries,
         )
 
     def __enter__(self) -> S3Source:
@@ -90,15 +76,5 @@ class S3Source:
         return FoundFile(path, item.origin, is_temporary=True)
 
 
-def _configuration(settings: SourceSettings) -> Any:
-    given = {"endpoint": settings.endpoint, "region": settings.region}
-    config = {name: value for name, value in given.items() if value}
-    if not settings.region and not {"AWS_REGION", "AWS_DEFAULT_REGION"} & os.environ.keys():
-        config["region"] = DEFAULT_REGION
-    return config
-
-
 def _failure(error: BaseError) -> BadDocument:
-    """Return an error without the details that the library adds on further lines."""
-    first = str(error).strip().partition("\n")[0]
-    return BadDocument(f"the bucket cannot be read: {first[:MAX_REASON_CHARACTERS]}")
+    return BadDocument(f"the bucket cannot be read: {reason_of_store(error)}")
