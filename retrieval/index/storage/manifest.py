@@ -388,6 +388,8 @@ def _file_to_json(record: FileRecord) -> JsonValue:
 def _file_from_json(body: JsonValue) -> FileRecord:
     joined = base64.b64decode(body.get("blocks", ""), validate=True)
     blocks = tuple(joined[start : start + _DIGEST_BYTES] for start in range(0, len(joined), _DIGEST_BYTES))
+    if int(body["size_bytes"]) < 0 or not re.fullmatch(r"[0-9a-f]{64}", body["sha256"]):
+        raise ValueError(f"{body['size_bytes']} bytes with the SHA-256 {body['sha256']!r}")
     return FileRecord(_checked_name(body["name"]), int(body["size_bytes"]), body["sha256"], blocks)
 
 

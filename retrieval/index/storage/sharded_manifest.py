@@ -123,6 +123,8 @@ def decode_sharded_manifest(data: bytes, path: Path) -> ShardedManifest:
     if number != SHARDED_FORMAT:
         raise NotACollection(f"{path}: format {number!r} of a sharded collection is not {SHARDED_FORMAT}; upgrade it")
     try:
+        if len(body[SHARDS]) > MAX_SHARDS:
+            raise ValueError(f"{len(body[SHARDS])} shards")
         return ShardedManifest(
             generation=int(body["generation"]),
             created=datetime.fromisoformat(body["created"]),
