@@ -137,6 +137,10 @@ class StorageError(CollectionError):
         self.path = path
 
 
+class SourceUnavailable(CollectionError):
+    """The source of a replica cannot be reached, or what it holds cannot be used."""
+
+
 class AccessError(AttendexError):
     """The service refuses the caller."""
 

@@ -23,7 +23,8 @@ from retrieval.util.cores import cores
 from service import __version__
 from service.background import background_work
 from service.config.api_keys import KeyRing
-from service.config.settings import QueryLogSettings, Settings
+from service.config.log_settings import QueryLogSettings
+from service.config.settings import Settings
 from service.http.allowed_hosts import AllowedHosts, AllowedHostsMiddleware
 from service.http.authentication import AuthenticationMiddleware, Authenticator
 from service.http.compression import CompressionMiddleware
@@ -71,6 +72,7 @@ from service.routes import (
 )
 from service.routes.base import Services
 from service.runtime.encoder_registry import EncoderRegistry
+from service.runtime.following import Copies
 from service.runtime.job_folder import JobFolders
 from service.runtime.open_collections import OpenCollections
 from service.runtime.original_tables import OriginalTables
@@ -259,6 +261,7 @@ def make_services(
         uploads=UploadGate(settings.uploads, changes.upload_bytes),
         originals=OriginalTables(),
         event_streams=asyncio.Semaphore(MAX_EVENT_STREAMS),
+        copies=Copies(root, settings.follow),
         searches=SearchQueue(opened, rerankers, slow, settings, metrics, recall, peers),
         answering=Answering(settings.answer, slow, peers.count(Column.ANSWERS), metrics),
         recall=recall,

@@ -17,6 +17,7 @@ from service.observability.logs import LOGGER
 from service.processes.publications import waking_socket
 from service.processes.shared_numbers import Column
 from service.routes.base import Services
+from service.runtime.following import open_follower
 from service.runtime.process import give_back_memory
 from service.runtime.standing_checks import StandingChecks
 from service.runtime.webhooks import Webhooks
@@ -52,13 +53,14 @@ async def writing(services: Services) -> AsyncIterator[None]:
     collections, seconds = services.collections, services.settings.reload_seconds
     if collections.is_folder:
         await asyncio.to_thread(remove_leftovers, collections.root)
-    take_over = [services.changes.take_over] if services.settings.writable else []
+    take_over = [services.changes.take_over] if services.settings.accepts_changes else []
     await asyncio.to_thread(collections.refresh)
     for task in take_over:
         with suppress(AttendexError, OSError):  # it is tried again, and logged then
             await asyncio.to_thread(task)
     webhooks = Webhooks(collections, services.job_folders, allow_private=services.settings.webhooks.private)
     async with (
+        following(services),
         repeating(seconds, StandingChecks(collections).check, *take_over),
         repeating(seconds, webhooks.deliver),
     ):
@@ -66,6 +68,24 @@ async def writing(services: Services) -> AsyncIterator[None]:
             yield
         finally:
             webhooks.close()
+
+
+@asynccontextmanager
+async def following(services: Services) -> AsyncIterator[None]:
+    """Copy the collections of the source, if the settings name one."""
+    collections, settings = services.collections, services.settings.follow
+    if not settings.source:
+        yield
+        return
+    follower = open_follower(collections.root, settings, collections.publish)
+    await asyncio.to_thread(follower.__enter__)
+    try:
+        with suppress(AttendexError):  # it is tried again, and logged then
+            await asyncio.to_thread(follower.poll)
+        async with repeating(settings.seconds, follower.poll):
+            yield
+    finally:
+        await asyncio.to_thread(follower.__exit__)
 
 
 async def take_turns_writing(services: Services, forwarded: ASGIApp) -> None:

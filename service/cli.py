@@ -18,6 +18,7 @@ from indexer.commands.evaluate import evaluate
 from indexer.commands.generations import delete, log, merge, rollback
 from indexer.commands.index import add, index
 from indexer.commands.pins import pins
+from indexer.commands.publish import publish
 from indexer.commands.quantize import quantize
 from indexer.commands.reembed import reembed
 from indexer.commands.reindex import reindex
@@ -94,6 +95,7 @@ app.command()(rollback)
 app.command()(verify)
 app.command()(snapshot)
 app.command()(restore)
+app.command()(publish)
 app.command()(reembed)
 app.command()(reindex)
 app.command()(adapt)

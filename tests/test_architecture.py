@@ -43,6 +43,7 @@ LAYERS = {  # folders (and single files) of a package, lowest first: each import
         ("indexer/readers/sandbox",),
         ("indexer/readers",),
         ("indexer/writing",),
+        ("indexer/replicas",),
         ("indexer/maintenance",),
         ("indexer/building",),
         ("indexer/evaluation",),

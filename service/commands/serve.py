@@ -36,6 +36,7 @@ def serve(
         list[str] | None,
         typer.Option(metavar="NAME=FOLDER", help="Reranker that searches can name, a preset or a folder; repeatable."),
     ] = None,
+    follow: Annotated[str | None, typer.Option(metavar="SOURCE", help="Serve a copy of a folder or s3://….")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Read the sources of the settings, and keep up.")] = False,
     config: Annotated[Path | None, typer.Option(help="Settings file (TOML).", show_default=False)] = None,
     assignments: Annotated[
@@ -51,11 +52,11 @@ def serve(
 
       attendex serve collections --host 0.0.0.0 --port 9000 --keys keys.json
 
-      attendex serve papers --processes auto
-
       attendex serve papers --set limits.k=100 --set log.format=json
 
       attendex serve collections --config attendex.toml --watch
+
+      attendex serve copies --follow s3://bucket/collections
     """
     from service.runtime.process import prepare_process
 
@@ -64,12 +65,15 @@ def serve(
 
     given: dict[str, Any] = {"host": host, "port": port, "processes": processes, "keys": keys, "config": config}
     given |= {"insecure": insecure or None, "degrade": degrade or None, "rerankers": reranker or None}
+    given |= {"follow.source": follow}
     flags = parse_assignments(assignments or []) | {name: value for name, value in given.items() if value is not None}
     _serve(directory, load_settings(flags), flags, watch=watch)
 
 
 def _serve(directory: Path, settings: Settings, flags: Mapping[str, Any], *, watch: bool) -> None:
     """Serve the collections in one process or several; `watch` their sources."""
+    if settings.follow.source:
+        check_follow(directory, settings, watch=watch)
     check_directory(directory)
     check_exposure(settings)
     with _watched(directory, settings) if watch else nullcontext():
@@ -119,6 +123,15 @@ def serve_with_workers(directory: Path, settings: Settings, flags: Mapping[str, 
 def announce(directory: Path, url: str) -> None:
     """Print where the service listens."""
     stderr().print(f"serving {directory} on {url}")
+
+
+def check_follow(directory: Path, settings: Settings, *, watch: bool) -> None:
+    """Raise SettingsError unless the directory can have the copies of the source."""
+    from service.runtime.following import check_following
+
+    if watch:
+        raise SettingsError("--watch changes the collections, and --follow copies them; give one of both")
+    check_following(directory, settings.follow)
 
 
 def check_directory(directory: Path) -> None:

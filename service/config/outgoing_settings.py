@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, SecretStr
 
 
 class SettingsGroup(BaseModel):
@@ -19,6 +19,17 @@ class WebhookSettings(SettingsGroup):
     private: bool = Field(
         default=False, description="Let webhooks go to private addresses, and without TLS; by default, neither."
     )
+
+
+class FollowSettings(SettingsGroup):
+    """The source whose collections a service copies and serves."""
+
+    source: str = Field(
+        default="", description="Folder, or address s3://bucket/prefix, whose collections are copied and served."
+    )
+    seconds: PositiveFloat = Field(default=1.0, description="Seconds between looks for new generations.")
+    endpoint: str = Field(default="", description="Address of the S3 API; empty: that of AWS.")
+    region: str = Field(default="", description="Region of the bucket; empty: that of the environment.")
 
 
 class RemoteSettings(SettingsGroup):

@@ -32,7 +32,8 @@ from retrieval.errors import SettingsError
 from retrieval.search.request import MAX_DEPTH, MAX_FACETS, MAX_QUERY_CHARACTERS
 from retrieval.util.cores import cores
 from service.config.answer_settings import AnswerSettings
-from service.config.outgoing_settings import RemoteSettings, SettingsGroup, WebhookSettings
+from service.config.log_settings import LogSettings, QueryLogSettings
+from service.config.outgoing_settings import FollowSettings, RemoteSettings, SettingsGroup, WebhookSettings
 from service.config.upload_settings import JobSettings, UploadSettings
 from service.schemas.base import MAX_CHARACTERS, MAX_DOCUMENTS, MAX_SEARCHES, MAX_TEXTS
 
@@ -147,35 +148,6 @@ class RateSettings(SettingsGroup):
     )
 
 
-class LogSettings(SettingsGroup):
-    """The log on standard error."""
-
-    format: Literal["text", "json"] = Field(default="text", description="Format of the log lines.")
-    level: Literal["debug", "info", "warning", "error"] = Field(default="info", description="Lowest level to write.")
-    requests: bool = Field(default=True, description="Write a line for each request.")
-    queries: bool = Field(default=False, description="Write query texts too; they may be private.")
-    slow_ms: NonNegativeFloat = Field(
-        default=1_000.0, description="Requests slower than so many milliseconds are logged as slow; 0: none."
-    )
-
-
-class QueryLogSettings(SettingsGroup):
-    """The log of queries and clicks; without a folder there is none."""
-
-    folder: Path | None = Field(
-        default=None, description="Folder for a log of queries and clicks, which may be private; empty: keep none."
-    )
-    days: PositiveInt = Field(default=30, le=3_650, description="Days after which a part of the query log is removed.")
-    bytes: PositiveInt = Field(
-        default=64 << 20,
-        ge=10_000,
-        description="Maximum size of the query log of one collection; the oldest parts are removed.",
-    )
-    redact: bool = Field(
-        default=True, description="Replace e-mail and IP addresses, long numbers and keys in logged queries."
-    )
-
-
 class Settings(BaseSettings):
     """The settings of the service."""
 
@@ -244,6 +216,7 @@ class Settings(BaseSettings):
     jobs: JobSettings = Field(default_factory=JobSettings, description="Jobs.")
     webhooks: WebhookSettings = Field(default_factory=WebhookSettings, description="Webhooks.")
     remote: RemoteSettings = Field(default_factory=RemoteSettings, description="Encoders behind a URL.")
+    follow: FollowSettings = Field(default_factory=FollowSettings, description="Read replicas.")
     answer: AnswerSettings = Field(default_factory=AnswerSettings, description="Answers.")
 
     @field_validator("api_key")
@@ -270,6 +243,10 @@ class Settings(BaseSettings):
     def worker_processes(self) -> int:
         """The number of processes that serve."""
         return min(MAX_PROCESSES, max(1, cores() // 2)) if self.processes == "auto" else self.processes
+
+    @property
+    def accepts_changes(self) -> bool:
+        return self.writable and not self.follow.source
 
     @property
     def has_keys(self) -> bool:

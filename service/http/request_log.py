@@ -14,7 +14,7 @@ from time import perf_counter
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.config.settings import LogSettings
+from service.config.log_settings import LogSettings
 from service.http.problems import INTERNAL, Problem, problem_of_status, render
 from service.observability.logs import LOGGER
 from service.observability.metrics import Metrics, route_label

@@ -9,7 +9,7 @@ from time import gmtime, strftime
 from typing import Any
 
 from retrieval.util.visible_text import VisibleFormatter, visible
-from service.config.settings import LogSettings
+from service.config.log_settings import LogSettings
 
 LOGGER = "attendex.service"
 

@@ -24,7 +24,7 @@ from retrieval.metrics.query_log import PART, LoggedClick, LoggedSearch, LogReco
 from retrieval.results import SearchResult
 from retrieval.types import SearchRequest
 from retrieval.util.redaction import redact, shortened
-from service.config.settings import QueryLogSettings
+from service.config.log_settings import QueryLogSettings
 from service.observability.logs import LOGGER
 
 WAITING = 10_000  # records; more are left out

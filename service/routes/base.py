@@ -27,6 +27,7 @@ from service.queues.search_queue import SearchQueue
 from service.queues.thread_pool import BoundedThreadPool
 from service.queues.upload_gate import UploadGate
 from service.runtime.encoder_registry import EncoderRegistry
+from service.runtime.following import Copies
 from service.runtime.job_folder import JobFolders
 from service.runtime.open_collections import OpenCollections, no_collection
 from service.runtime.original_tables import OriginalTables
@@ -85,6 +86,7 @@ class Services:
     slow: BoundedThreadPool  # for long calls
     large_bodies: asyncio.Lock  # held while a large body is parsed
     event_streams: asyncio.Semaphore  # of the steps of jobs
+    copies: Copies
 
     def visible(self, caller: Caller) -> list[str]:
         """Return the names of the collections that the caller may access, in order."""
@@ -123,7 +125,9 @@ def authorized(request: Request, role: Role, collection: str | None = None) -> S
 def authorized_to_change(request: Request, role: Role, collection: str) -> Services:
     """Return the services for a change.  Raises Forbidden, also if read-only."""
     services = authorized(request, role, collection)
-    if not services.settings.writable:
+    if source := services.settings.follow.source:
+        raise Forbidden(f"this service follows {source}; change the collection there")
+    if not services.settings.accepts_changes:
         raise Forbidden("this service accepts no changes; set writable = true to allow them")
     return services
 

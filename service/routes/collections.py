@@ -56,7 +56,7 @@ async def list_collections(request: Request) -> Response:
 async def collection(name: Name, request: Request) -> Response:
     """Return counts, generation, encoder, fields and sizes."""
     services = authorized(request, Role.READ, name)
-    writable = services.settings.writable and request.state.caller.role >= Role.WRITE
+    writable = services.settings.accepts_changes and request.state.caller.role >= Role.WRITE
     return json_response({**await services.threads.run(details, services, name), "writable": writable})
 
 
@@ -121,6 +121,7 @@ def details(services: Services, name: str) -> dict[str, object]:
             "modes": [mode.value for mode in reader.modes],
             "size_bytes": reader.manifest.size_bytes,
             "recall": _recall(services, name),
+            "source_age_seconds": services.copies.ages_s().get(name),
         }
 
 
@@ -228,7 +229,11 @@ def _overview(services: Services, name: str) -> dict[str, object]:
         }
         for entry in log_entries(services.collections.path(name))
     ]
-    return {"fields": fields, "generations": generations}
+    return {
+        "fields": fields,
+        "generations": generations,
+        "source_age_seconds": services.copies.ages_s().get(name),
+    }
 
 
 def _projection(services: Services, name: str) -> dict[str, object]:

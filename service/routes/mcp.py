@@ -37,7 +37,7 @@ class AgentEndpoint:
 
         logging.getLogger("mcp").setLevel(logging.ERROR)  # it reports each request
         settings = services.settings
-        may_write = settings.agents_write and settings.writable and request.state.caller.role >= Role.WRITE
+        may_write = settings.agents_write and settings.accepts_changes and request.state.caller.role >= Role.WRITE
         async with inner_client(scope["app"].state.handlers, scope["app"], scope["state"]) as client:
             manager = StreamableHTTPSessionManager(
                 agent_server(client, scope["app"].version, may_write=may_write),

@@ -40,13 +40,15 @@ async def readyz(request: Request) -> Response:
         warnings.append(
             CheckAnswer(check="workers", detail=f"{elsewhere} collections cannot be opened by other workers")
         )
+    if problem := services.copies.problem():
+        warnings.append(CheckAnswer(check="source", detail=problem))
     peers = services.lifecycle.peers
     if missing := peers.missing():
         where = warnings if peers.started else failed
         where.append(CheckAnswer(check="workers", detail=f"{missing} of {peers.processes} are not ready"))
     if services.lifecycle.draining:
         failed.append(CheckAnswer(check="shutdown", detail="the service is shutting down"))
-    elif not names and not services.collections.is_folder:
+    elif not names and (services.settings.follow.source or not services.collections.is_folder):
         failed.append(CheckAnswer(check="collections", detail="no collection is open"))
     ready = ReadyAnswer(status="not ready" if failed else "ready", failed=failed, warnings=warnings)
     return json_response(ready.model_dump(), 503 if failed else 200)
@@ -118,6 +120,10 @@ def _families(services: Services, version: str) -> Iterator[GaugeFamily]:
         "Recall@10 of approximate search on sampled live queries, with its 95 % interval.",
         ("collection", "bound"),
         recalls,
+    )
+    ages: dict[tuple[str, ...], float] = {(name,): age for name, age in services.copies.ages_s().items()}
+    yield GaugeFamily(
+        "attendex_source_age_seconds", "Seconds since a copy was known to equal its source.", ("collection",), ages
     )
     yield GaugeFamily("attendex_build_info", "Version and encoders.", ("version", "model", "fingerprint"), builds)
 

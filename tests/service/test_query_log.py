@@ -19,7 +19,7 @@ from retrieval.types import Mode, SearchRequest
 from service.cli import app
 from service.client import Client
 from service.config.api_keys import add_key
-from service.config.settings import QueryLogSettings
+from service.config.log_settings import QueryLogSettings
 from service.observability.query_log import QueryLog, require_log_folder
 from tests.service.conftest import Serve, Served, eventually
 

@@ -57,6 +57,9 @@ class CollectionDetails(CollectionAnswer):
     size_bytes: int = Field(description="Bytes of the open generation on disk.")
     recall: RecallAnswer | None = Field(default=None, description="Measured recall of approximate vector search.")
     writable: bool = Field(default=False, description="Whether the caller may change the documents.")
+    source_age_seconds: float | None = Field(
+        default=None, description="Seconds since this copy was last known to equal its source; null: it is no copy."
+    )
 
 
 class CollectionsAnswer(Answer):

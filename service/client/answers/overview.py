@@ -38,3 +38,6 @@ class OverviewAnswer(Answer):
 
     fields: list[FieldAnswer]
     generations: list[GenerationAnswer]
+    source_age_seconds: float | None = Field(
+        default=None, description="Seconds since this copy was last known to equal its source; null: it is no copy."
+    )

@@ -1,0 +1,1 @@
+"""Copies of generations: published to an object store, followed by machines."""
