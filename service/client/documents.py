@@ -6,6 +6,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
 
+import httpx
+
 from .answers.collections import DocumentAnswer, DocumentsAnswer, TextPartAnswer
 from .answers.jobs import JobAnswer
 from .calls import Call, Changes, Document, Texts, listed, path_of, reads
@@ -18,7 +20,13 @@ POLL_S = 0.1  # between two looks at a job
 
 
 def _document(name: str, document_id: str) -> Call[DocumentAnswer]:
-    return Call("GET", path_of(name, "documents", document_id), reads(DocumentAnswer))
+    return Call("GET", path_of(name, "documents", document_id), _read_document)
+
+
+def _read_document(response: httpx.Response) -> DocumentAnswer:
+    """Read a document, and its tag, which a proxy that compressed it marked as weak."""
+    tag = response.headers.get("ETag", "").removeprefix("W/").strip('"')
+    return reads(DocumentAnswer)(response).model_copy(update={"etag": tag})
 
 
 def _text(name: str, document_id: str, start: int, max_tokens: int) -> Call[TextPartAnswer]:

@@ -78,7 +78,7 @@ async def document(name: Name, document_id: str, request: Request) -> Response:
     """Return the document as the user added it.  Slashes in the id need no escaping."""
     services = authorized(request, Role.READ, name)
     found = await services.threads.run(_document, services, name, document_id)
-    return with_tag(json_response(found), str(found["etag"]))
+    return with_tag(json_response(_shown(found)), document_tag(found))
 
 
 @router.get("/{name}/text", response_model=TextPartAnswer, summary="A part of a document's text")
@@ -169,13 +169,12 @@ def _position(wanted: DocumentsParameters, generation: int) -> int:
 
 def _shown(document: Document) -> dict[str, object]:
     metadata = shown_metadata(document)
-    tag = document_tag(document)
-    return {"id": document.id, "title": document.title, "text": document.text, "metadata": metadata, "etag": tag}
+    return {"id": document.id, "title": document.title, "text": document.text, "metadata": metadata}
 
 
-def _document(services: Services, name: str, document_id: str) -> dict[str, object]:
+def _document(services: Services, name: str, document_id: str) -> Document:
     with services.collections.lease(name) as searcher:
-        return _shown(searcher.document(document_id))
+        return searcher.document(document_id)
 
 
 def _text_part(services: Services, name: str, wanted: TextParameters) -> dict[str, object]:

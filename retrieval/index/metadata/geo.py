@@ -97,9 +97,16 @@ def _array(values: pa.Array) -> NDArray[Any]:
 
 def _in_box(box: GeoBox, latitudes: Numbers, longitudes: Numbers) -> Bitmap:
     """Return the positions from west eastwards to east, edges included."""
-    width = 360.0 if box.east - box.west >= 360.0 else (box.east - box.west) % 360.0
-    inside: Bitmap = (latitudes >= box.south) & (latitudes <= box.north) & ((longitudes - box.west) % 360.0 <= width)
+    around = np.where(np.abs(longitudes) > 180.0, (longitudes + 180.0) % 360.0 - 180.0, longitudes)
+    other = np.where(np.abs(around) == 180.0, -around, around)  # the 180th meridian has two numbers
+    between = _between(box, around) | _between(box, other)
+    inside: Bitmap = (latitudes >= box.south) & (latitudes <= box.north) & between
     return inside
+
+
+def _between(box: GeoBox, longitudes: Numbers) -> Bitmap:
+    from_west, to_east = longitudes >= box.west, longitudes <= box.east
+    return from_west & to_east if box.west <= box.east else from_west | to_east
 
 
 def _at_distance(node: GeoDistance, latitudes: Numbers, longitudes: Numbers) -> Bitmap:

@@ -75,7 +75,8 @@ class DocumentAnswer(Answer):
     title: str
     text: str
     metadata: dict[str, Any] = Field(description="Each value as it was given.")
-    etag: str = Field(default="", description="Tag of this content, for `If-Match` of a change, there in quotes.")
+    # From the header of the answer for one document: a document has no field that its user did not give.
+    etag: str = Field(default="", exclude=True)
 
 
 class TextPartAnswer(Answer):
