@@ -32,7 +32,7 @@ class RunningProcesses:
     def is_ready(self) -> bool:
         """Check whether all workers are ready."""
         try:
-            answer = httpx.get(f"{self.url}/readyz")
+            answer = httpx.get(f"{self.url}/readyz", timeout=120)
         except httpx.TransportError:
             return False
         return answer.status_code == 200 and not answer.json()["warnings"]

@@ -189,7 +189,7 @@ def test_keys_and_roles_are_those_of_the_service(collections: Path, serve: Serve
         return [tool.name for tool in listed.tools]
 
     with serve(collections, keys=file, agents_write=True) as served:
-        assert httpx.post(f"{served.url}/mcp", json={}).status_code == 401
+        assert httpx.post(f"{served.url}/mcp", json={}, timeout=120).status_code == 401
         assert names(reader) == READS
         assert names(writer) == [*READS, "add_documents", "delete_documents"]
         assert "no tool" in refusal(served.url, "delete_documents", reader, ids=["cat/1"])

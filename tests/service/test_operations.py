@@ -58,19 +58,22 @@ def process(root: Path, *options: str, files: int = 0) -> Iterator[tuple[subproc
 def status(url: str) -> int:
     """Return the status of a GET; 0 if the server does not answer."""
     try:
-        return httpx.get(url).status_code
+        return httpx.get(url, timeout=120).status_code
     except httpx.TransportError:
         return 0
 
 
 def test_sigterm_ends_in_order(collections: Path) -> None:
-    with process(collections, "--set", "drain_seconds=0.5") as (running, url), httpx.Client(base_url=url) as http:
+    with (
+        process(collections, "--set", "drain_seconds=0.5") as (running, url),
+        httpx.Client(base_url=url, timeout=120) as http,
+    ):
         http.get("/livez")
         slow = slow_body(url)
         running.send_signal(signal.SIGTERM)
         eventually(lambda: status(f"{url}/readyz") == 503)
         assert status(f"{url}/livez") == 200
-        eventually(lambda: httpx.post(f"{url}/v1/embeddings", json={}).status_code == 503)
+        eventually(lambda: httpx.post(f"{url}/v1/embeddings", json={}, timeout=120).status_code == 503)
         slow.sendall(b'{"query":"cat"}')
         assert slow.recv(65_536).startswith(b"HTTP/1.1 200")
         slow.close()
@@ -86,17 +89,19 @@ def test_it_ends_in_time_although_something_still_runs(collections: Path, tmp_pa
         add = httpx.post(f"{url}/v1/collections/small/documents", json={"documents": documents}, timeout=30)
         assert add.status_code == 202
         job = f"{url}/v1/collections/small/jobs/{add.json()['id']}"
-        eventually(lambda: httpx.get(job).json()["status"] == "running")
+        eventually(lambda: httpx.get(job, timeout=120).json()["status"] == "running")
         running.send_signal(signal.SIGTERM)
         assert held.recv(65_536).startswith(b"HTTP/1.1 503")
         held.close()
         assert running.wait(60) == 0
     with process(tmp_path / "collections", "--set", "log.requests=false") as (_, url):
-        assert httpx.get(f"{url}/v1/collections/small").json()["documents"] in (5, 8)
+        assert httpx.get(f"{url}/v1/collections/small", timeout=120).json()["documents"] in (5, 8)
         added = {"documents": documents[:1]}
-        answer = httpx.post(f"{url}/v1/collections/small/documents", json=added)  # after the job that was interrupted
+        answer = httpx.post(
+            f"{url}/v1/collections/small/documents", json=added, timeout=120
+        )  # after the job that was interrupted
         job = f"{url}/v1/collections/small/jobs/{answer.json()['id']}"
-        eventually(lambda: httpx.get(job).json()["status"] == "done", 120)
+        eventually(lambda: httpx.get(job, timeout=120).json()["status"] == "done", 120)
 
 
 def test_a_second_signal_ends_at_once(collections: Path) -> None:
@@ -128,7 +133,7 @@ def slow_body(url: str) -> Any:
         "",
     )
     connection.sendall("\r\n".join(lines).encode())
-    eventually(lambda: "attendex_requests_in_progress 1.0" in httpx.get(f"{url}/metrics").text)
+    eventually(lambda: "attendex_requests_in_progress 1.0" in httpx.get(f"{url}/metrics", timeout=120).text)
     return connection
 
 
@@ -343,6 +348,8 @@ def test_serving_on_openvino_never_loads_torch(collections: Path) -> None:
     if load_encoder().runtime.name != "openvino":
         pytest.skip("the encoder runs on torch here")
     with process(collections) as (running, url):
-        assert httpx.post(f"{url}{SEARCH}", json={"query": "cats"}).status_code == 200
-        assert httpx.post(f"{url}/v1/embeddings", json={"input": "x", "model": "default"}).status_code == 200
+        assert httpx.post(f"{url}{SEARCH}", json={"query": "cats"}, timeout=120).status_code == 200
+        assert (
+            httpx.post(f"{url}/v1/embeddings", json={"input": "x", "model": "default"}, timeout=120).status_code == 200
+        )
         assert "libtorch" not in Path(f"/proc/{running.pid}/maps").read_text()

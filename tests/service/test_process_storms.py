@@ -99,7 +99,7 @@ def test_workers_stay_if_new_ones_do_not_start(folder: Path, tmp_path: Path) -> 
         assert served.workers() == before
         settings.write_text("limits.k = 3\n", encoding="utf-8")
         subprocess.run(command, check=True, capture_output=True)
-        assert httpx.post(f"{served.url}{SEARCH}", json={"query": "cats", "k": 4}).status_code == 400
+        assert httpx.post(f"{served.url}{SEARCH}", json={"query": "cats", "k": 4}, timeout=120).status_code == 400
 
 
 def test_no_answer_is_stale_at_any_worker(folder: Path) -> None:
@@ -125,7 +125,7 @@ def test_a_service_ends_in_order_with_its_workers(folder: Path) -> None:
 
 def test_limits_hold_over_all_processes(folder: Path) -> None:
     with running_processes(folder, 2, "--set", "rate.per_key=5/hour") as served:
-        clients = [httpx.Client(base_url=served.url) for _ in range(4)]
+        clients = [httpx.Client(base_url=served.url, timeout=120) for _ in range(4)]
         statuses = [clients[number % 4].post(SEARCH, json={"query": "cats"}).status_code for number in range(12)]
         for client in clients:
             client.close()

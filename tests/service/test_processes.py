@@ -29,7 +29,10 @@ def served(collections: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
 @pytest.fixture
 def clients(served: RunningProcesses) -> Iterator[tuple[httpx.Client, httpx.Client]]:
     """Return two clients with a connection each, one to each process."""
-    with httpx.Client(base_url=served.url) as first, httpx.Client(base_url=served.url) as second:
+    with (
+        httpx.Client(base_url=served.url, timeout=120) as first,
+        httpx.Client(base_url=served.url, timeout=120) as second,
+    ):
         for client in (first, second):
             client.get("/livez")
         yield first, second
@@ -42,7 +45,7 @@ def found(client: httpx.Client, query: str) -> list[str]:
 def test_connections_are_divided_between_the_processes(served: RunningProcesses) -> None:
     with ExitStack() as opened:
         for _ in range(8):
-            opened.enter_context(httpx.Client(base_url=served.url)).get("/livez")
+            opened.enter_context(httpx.Client(base_url=served.url, timeout=120)).get("/livez")
         counts = [connections_of(worker) for worker in served.workers()]
     assert max(counts) - min(counts) <= 2
 

@@ -154,7 +154,7 @@ def test_a_service_that_watches(folder: Path, tmp_path: Path) -> None:
         def finds(word: str) -> bool:
             body = {"query": word, "mode": "lexical"}
             with suppress(httpx.TransportError):  # the service is still starting
-                answer = httpx.post(f"{url}/v1/collections/notes/search", json=body)
+                answer = httpx.post(f"{url}/v1/collections/notes/search", json=body, timeout=120)
                 return answer.status_code == 200 and bool(answer.json()["hits"])
             return False
 

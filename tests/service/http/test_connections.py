@@ -173,7 +173,7 @@ def test_silent_connections_do_not_exhaust_the_files_of_the_process(collections:
             connection = stack.enter_context(silent(url, search_head(8_000_000)))
             assert connection.recv(65_536).startswith(b"HTTP/1.1 401")
             connection.sendall(b"x")
-        assert httpx.get(f"{url}/readyz").status_code == 200
+        assert httpx.get(f"{url}/readyz", timeout=120).status_code == 200
         headers = {"x-api-key": KEY}
         assert httpx.post(f"{url}{SEARCH}", json={"query": "cats"}, headers=headers, timeout=30).status_code == 200
 

@@ -22,7 +22,11 @@ KEY = "key-of-many-characters"
 
 def test_limits_and_logs_name_the_caller_behind_the_proxy(collections: Path, serve: Serve, log: io.StringIO) -> None:
     flags = {"api_key": KEY, "rate.failures": "2/hour", "trusted_proxies": ["127.0.0.0/8"], "log.requests": True}
-    with serve(collections, **flags) as served, reverse_proxy(served.url, "/search") as url, httpx.Client() as http:
+    with (
+        serve(collections, **flags) as served,
+        reverse_proxy(served.url, "/search") as url,
+        httpx.Client(timeout=120) as http,
+    ):
 
         def status(address: str, key: str) -> int:
             headers = {"x-forwarded-for": address, "x-api-key": key}
@@ -54,7 +58,7 @@ def test_the_description_names_the_path_of_the_proxy(collections: Path, serve: S
     with serve(collections, trusted_proxies=["127.0.0.1"]) as served:
         for prefix in ("/search", "/v1", "/tools/search"):
             with reverse_proxy(served.url, prefix) as url:
-                document = httpx.get(f"{url}/openapi.json").json()
+                document = httpx.get(f"{url}/openapi.json", timeout=120).json()
                 assert document["servers"][0] == {"url": prefix}
                 base = httpx.URL(url).join(document["servers"][0]["url"])
                 found = httpx.post(f"{base}{SEARCH}", json={"query": "cats"}, timeout=30)
@@ -69,7 +73,7 @@ def test_a_proxy_has_as_many_connections_as_it_needs(collections: Path, serve: S
     limits = {"limits.connections_per_address": 2}
     for proxies, connections in ((["127.0.0.1"], 7), ([], 2)):
         with serve(collections, trusted_proxies=proxies, **limits) as served:
-            clients = [httpx.Client(base_url=served.url) for _ in range(7)]
+            clients = [httpx.Client(base_url=served.url, timeout=120) for _ in range(7)]
             assert all(client.get("/livez").status_code == 200 for client in clients)
             assert len(served.server.server_state.connections) == connections
             for client in clients:

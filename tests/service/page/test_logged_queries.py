@@ -20,7 +20,7 @@ def logged(serve: Any, library: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 def test_the_page_logs_queries_and_clicks_and_lists_what_finds_nothing(visit: Any, logged: str) -> None:
     def found() -> dict[str, Any]:
-        answer: dict[str, Any] = httpx.get(f"{logged}/v1/collections/strings/queries").json()
+        answer: dict[str, Any] = httpx.get(f"{logged}/v1/collections/strings/queries", timeout=120).json()
         return answer
 
     page = visit(f"{logged}/?c=strings&q=")
@@ -32,7 +32,7 @@ def test_the_page_logs_queries_and_clicks_and_lists_what_finds_nothing(visit: An
     eventually(lambda: found()["clicks"])
     assert [(each["query"], each["searches"]) for each in found()["queries"]] == [("remove space", 1)]
     search = {"query": "<b>join</b>", "filter": "module = 'none'"}
-    httpx.post(f"{logged}/v1/collections/strings/search", json=search)
+    httpx.post(f"{logged}/v1/collections/strings/search", json=search, timeout=120)
     eventually(lambda: found()["zero_hits"])
     page = visit(f"{logged}/collection?c=strings")
     page.wait_for_selector(".logged td")

@@ -77,7 +77,7 @@ def test_side_by_side_follows_its_settings(visit: Any, site: str) -> None:
 def test_the_collection_is_described(visit: Any, site: str) -> None:
     page = visit(f"{site}/collection?c=python")
     page.wait_for_selector(".map")
-    described = httpx.get(f"{site}/v1/collections/python").json()
+    described = httpx.get(f"{site}/v1/collections/python", timeout=120).json()
     assert f"{described['documents']:,}" in page.inner_text(".figures")
     assert described["fingerprint"]["weights_sha256"] in page.inner_text("main")
     assert "method" in page.inner_text(".fields")

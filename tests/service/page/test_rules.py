@@ -37,7 +37,7 @@ def test_pinned_hits_and_synonyms_are_told(visit: Any, ruled: str, hits: Any) ->
 
 
 def rules(ruled: str, kind: str) -> Any:
-    return httpx.get(f"{ruled}/v1/collections/strings/{kind}").json()[kind]
+    return httpx.get(f"{ruled}/v1/collections/strings/{kind}", timeout=120).json()[kind]
 
 
 def test_rules_are_edited_and_never_overwrite_later_ones(visit: Any, ruled: str) -> None:
@@ -60,7 +60,7 @@ def test_rules_are_edited_and_never_overwrite_later_ones(visit: Any, ruled: str)
     page.wait_for_selector("text=Saved 1 rule.")
     assert rules(ruled, "pins") == [{"queries": ["shout", "loud"], "documents": ["str.upper"]}]
 
-    httpx.put(f"{ruled}/v1/collections/strings/pins", json={"pins": []})
+    httpx.put(f"{ruled}/v1/collections/strings/pins", json={"pins": []}, timeout=120)
     page.click(".rules:has(.pins) >> text=Save")
     page.wait_for_selector("text=Another user has changed these rules")
     assert rules(ruled, "pins") == []
