@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import typer.testing
 from hypothesis import settings
 
 from retrieval.encoder import loading
@@ -72,7 +73,7 @@ def copy_of_shared(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, C
 
 @pytest.fixture(scope="session", autouse=True)
 def load_once() -> Iterator[None]:
-    """Hash and compile the default encoder once in a process: a build of a few documents does little else."""
+    """Load in a process once: the default encoder, since a small build does little else, and the command line."""
     start, digest = loading._start_openvino, fingerprint._digest_file
     compiled: dict[tuple[str, bool], Runtime] = {}
     weights, digest_once = weight_files(locate(DEFAULT)), cache(digest)
@@ -87,4 +88,6 @@ def load_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loading, "_start_openvino", reused)
         patch.setattr(fingerprint, "_digest_file", lambda path: (digest_once if path in weights else digest)(path))
+        # A command line makes the whole tree of commands for each call, which takes longer than most commands do.
+        patch.setattr(typer.testing, "_get_command", cache(typer.testing._get_command))  # type: ignore[attr-defined]
         yield

@@ -22,7 +22,6 @@ export class Judge {
     const found = await this.noticing(() => api.judgments(this.collection));
     if (found) this.show(found.judgments);
     else this.summary.textContent = "The judgments could not be loaded.";
-    await this.measure();
   }
 
   gradeOf(query, document) {
@@ -46,6 +45,7 @@ export class Judge {
   }
 
   async send(query, document, grade, group) {
+    this.notice.textContent = "";
     const chosen = this.gradeOf(query, document) === grade ? null : grade; // a second click removes the grade
     const found = await this.noticing(() => api.judge(this.collection, { query, document, grade: chosen }));
     if (!found) return;
@@ -57,9 +57,7 @@ export class Judge {
   /** Return the result of `send`; on failure show the error in the notice and return null. */
   async noticing(send) {
     try {
-      const found = await send();
-      this.notice.textContent = "";
-      return found;
+      return await send();
     } catch (error) {
       if (error.name === "AbortError") return null;
       this.notice.textContent = error.status === 403 ? "Judging needs a key that may write." : error.message;

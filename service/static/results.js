@@ -315,9 +315,9 @@ export class Results {
     if (on === Boolean(this.judgments)) return;
     const given = { modes: this.details.modes, query: () => this.request?.query.trim() };
     this.judgments = on ? new Judge(this.panel, this.collection, given) : null;
-    this.drawGrades();
     await this.judgments?.load();
-    this.drawGrades();
+    this.drawGrades(); // once, since a click on a button that is drawn again is lost
+    await this.judgments?.measure();
   }
 
   /** Draw the grades into the existing cards, so that open explanations stay open. */

@@ -75,6 +75,8 @@ class HostileSite:
                 connection.sendall(answer)
 
     def close(self) -> None:
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)  # else the thread accepts for a later socket of the same number
         self._socket.close()
 
 
