@@ -186,7 +186,7 @@ export class Results {
     });
     for (const article of this.articles()) this.observer.observe(article);
     if (this.details.originals) this.linkOriginals(signal);
-    if (KEEPS_LOG && !listsAll(this.request)) this.logged = this.log(this.request, signal);
+    this.logged ??= this.log(this.request, signal);
     if (this.hasFacets || this.result.total.relation !== "exact") await this.drawCounts(signal);
   }
 
@@ -201,12 +201,13 @@ export class Results {
 
   /** Write the search to the query log; return the id that clicks name, or null. */
   async log(request, signal) {
+    if (!KEEPS_LOG || listsAll(request)) return null;
     const found = await api.search(this.collection, { ...request, log: true }, signal).catch(() => null);
     return found?.query_id ?? null;
   }
 
   async recordClick(hit) {
-    const query_id = await this.logged;
+    const query_id = await (this.logged ??= this.log(this.request)); // a quick click comes before the pause ends
     const event = { query_id, document: hit.id, position: hit.rank };
     if (query_id) await api.click(this.collection, event).catch(() => null);
   }
