@@ -48,7 +48,9 @@ class RunOptions:
     shards: Annotated[
         int, typer.Option(min=0, max=256, help="Number of shards of a new collection; 0: one collection.")
     ] = 0
-    engine: Annotated[str, typer.Option(help="Where shards are built: local, or on a ray cluster.")] = "local"
+    engine: Annotated[str, typer.Option(help="Where texts are encoded and shards built: local, or a ray cluster.")] = (
+        "local"
+    )
     ray_address: Annotated[
         str, typer.Option(help="HOST:PORT of the cluster; default: RAY_ADDRESS, or this machine alone.")
     ] = ""
