@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from retrieval.commands.options import CollectionArgument, named_mode, named_syntax
 from retrieval.commands.search import RerankingOptions
-from retrieval.errors import InputError
-from retrieval.search.rerank_limits import depth_of
 from retrieval.util.terminal import JsonOption, option_groups, print_json, reports_errors, stdout
 from retrieval.util.visible_text import visible
 
@@ -75,32 +73,22 @@ def explain(
     from retrieval.search.searcher import open_searcher
     from retrieval.types import SearchRequest
 
-    wanted, meaning = named_mode(mode), named_syntax(syntax)
-    chosen = load_encoder(encoder) if encoder else None
-    with open_searcher(collection, encoder=chosen) as searcher:
-        text, shown = checked(SearchRequest(query)).query, searcher.document(document)
-        request = SearchRequest(text, mode=wanted, syntax=meaning, rerank=reranking.record(), explain=True)
-        if request.rerank is None:
-            found = searcher.explain(text, document, wanted, syntax=meaning)
-        else:
-            found = _explain_reranked(searcher, request, document)
+    request = SearchRequest(query, mode=named_mode(mode), syntax=named_syntax(syntax), rerank=reranking.record())
+    with open_searcher(collection, encoder=load_encoder(encoder) if encoder else None) as searcher:
+        request, shown = checked(request), searcher.document(document)
+        found = _explanation(searcher, request, document)
     if as_json:
-        print_json({"query": text, "id": document, **asdict(found)})
+        print_json({"query": request.query, "id": document, **asdict(found)})
     else:
         _show(shown, found)
 
 
-def _explain_reranked(searcher: Searcher, request: SearchRequest, document: str) -> Explanation:
-    """Explain a hit of a search that reranks.  Raises InputError for another one."""
-    depth = depth_of(request.rerank)
-    hits = searcher.search(replace(request, k=depth)).hits
-    found = next((hit.explanation for hit in hits if hit.id == document), None)
-    if found is None:
-        raise InputError(
-            f"{document!r} is not among the first {depth} hits, which the search reranks; "
-            "give a greater --rerank-depth, or leave --rerank out"
-        )
-    return found
+def _explanation(searcher: Searcher, request: SearchRequest, document: str) -> Explanation:
+    from retrieval.search.reranked_explanation import explain_reranked
+
+    if request.rerank is not None:
+        return explain_reranked(searcher, request, document)
+    return searcher.explain(request.query, document, request.mode, syntax=request.syntax)
 
 
 def _show(document: Document, found: Explanation) -> None:

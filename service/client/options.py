@@ -118,11 +118,13 @@ class SearchOptions(TypedDict, total=False):
 
 
 class ExplainOptions(TypedDict, total=False):
-    """Options of an explanation: those of the search, and where the passage starts."""
+    """Options of an explanation: those of the search; `start` is that of the passage."""
 
     mode: ModeName
     syntax: SyntaxName
     typos: bool
     synonyms: bool
     prefix: PrefixName
+    weight: float
     start: int
+    rerank: RerankRequest

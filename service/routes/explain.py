@@ -5,12 +5,13 @@ from __future__ import annotations
 from fastapi import APIRouter, Request, Response
 
 from retrieval.search.request import checked
+from retrieval.search.reranked_explanation import explain_reranked
 from retrieval.types import Mode, Prefix, SearchRequest, Syntax
 from service.client.answers.explanations import ExplanationAnswer
 from service.config.api_keys import Role
 from service.queues.search_limits import check_limits
 from service.routes.base import JsonRoute, Services, authorized, json_answer
-from service.routes.search import Name
+from service.routes.search import Name, rerank_options
 from service.schemas.pages import AttentionAnswer, AttentionBody, ExplainBody
 
 router = APIRouter(prefix="/v1/collections/{name}", tags=["explain"], route_class=JsonRoute)
@@ -18,7 +19,10 @@ router = APIRouter(prefix="/v1/collections/{name}", tags=["explain"], route_clas
 
 @router.post("/explain", response_model=ExplanationAnswer, summary="Explain why a document matched")
 async def explain(name: Name, body: ExplainBody, request: Request) -> Response:
-    """Return the document's scores for the query, divided among the words."""
+    """Return the document's scores for the query, divided among the words.
+
+    With `rerank`, `rerank` of the answer has the score before it and that of the reranker.
+    """
     services = authorized(request, Role.READ, name)
     return await json_answer(await services.slow.run(_explain, services, name, body))
 
@@ -31,17 +35,28 @@ async def attention(name: Name, body: AttentionBody, request: Request) -> Respon
 
 
 def _explain(services: Services, name: str, body: ExplainBody) -> object:
+    request = SearchRequest(
+        body.query,
+        mode=Mode(body.mode) if body.mode else None,
+        syntax=Syntax(body.syntax),
+        typos=body.typos,
+        synonyms=body.synonyms,
+        prefix=Prefix(body.prefix),
+        weight=body.weight,
+        rerank=rerank_options(body.rerank),
+    )
+    request = check_limits(checked(request), services.settings.limits)
     with services.collections.lease(name) as searcher:
-        mode = Mode(body.mode) if body.mode else None
-        query = _query(body.query, services)
+        if request.rerank is not None:
+            return explain_reranked(searcher, request, body.id)
         return searcher.explain(
-            query,
+            request.query,
             body.id,
-            mode,
-            syntax=Syntax(body.syntax),
-            typos=body.typos,
-            synonyms=body.synonyms,
-            prefix=Prefix(body.prefix),
+            request.mode,
+            syntax=request.syntax,
+            typos=request.typos,
+            synonyms=request.synonyms,
+            prefix=request.prefix,
             start=body.start,
         )
 

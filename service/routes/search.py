@@ -30,7 +30,7 @@ from service.config.api_keys import Role
 from service.routes.base import JsonRoute, Services, authorized, json_answer
 from service.routes.generations import name_generation, newest, require_generation
 from service.schemas.facets import FacetValuesParameters
-from service.schemas.search import BatchBody, SearchBody, SearchParameters, SimilarParameters
+from service.schemas.search import BatchBody, RerankOptionsBody, SearchBody, SearchParameters, SimilarParameters
 from service.schemas.suggestions import SuggestParameters
 
 router = APIRouter(prefix="/v1/collections/{name}", tags=["search"], route_class=JsonRoute)
@@ -200,10 +200,10 @@ def to_request(query: str, options: SearchBody | SearchParameters | SimilarParam
         explain=options.explain,
         partial=Partial(options.partial) if options.partial else None,
         pins=options.pins,
-        rerank=_rerank_options(options),
+        rerank=rerank_options(options.rerank_options()),
     )
 
 
-def _rerank_options(options: SearchBody | SearchParameters | SimilarParameters) -> RerankOptions | None:
-    rerank = options.rerank_options()
-    return None if rerank is None else RerankOptions(rerank.model, rerank.depth, rerank.weight)
+def rerank_options(body: RerankOptionsBody | None) -> RerankOptions | None:
+    """Return the searcher's record of the options of reranking."""
+    return None if body is None else RerankOptions(body.model, body.depth, body.weight)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from service.client.answers.base import Answer, MetadataValue
 from service.client.options import ModeName, PrefixName, SyntaxName
 from service.schemas.base import RequestBody, Text, WholeNumber, examples, items
-from service.schemas.search import PREFIX, SYNONYMS, SYNTAX, TYPOS, QueryText
+from service.schemas.search import PREFIX, SYNONYMS, SYNTAX, TYPOS, QueryText, RerankOptionsBody
 
 
 class ExplainBody(RequestBody):
@@ -22,10 +22,22 @@ class ExplainBody(RequestBody):
     typos: bool = TYPOS
     synonyms: bool = SYNONYMS
     prefix: PrefixName = PREFIX
-    weight: float | None = Field(default=None, ge=0, le=1, description="Accepted, and ignored.")
+    weight: float | None = Field(
+        default=None, ge=0, le=1, description="Weight of the cosine in the score before reranking; else ignored."
+    )
     start: WholeNumber | None = Field(
         default=None, ge=0, le=1_000_000_000, description="Start of the passage; default: the best passage."
     )
+    rerank: RerankOptionsBody | None = Field(
+        default=None,
+        description="Explain the reranked score of one of the first `depth` documents, for its best passage.",
+    )
+
+    @model_validator(mode="after")
+    def _has_one_passage(self) -> Self:
+        if self.rerank is not None and self.start is not None:
+            raise ValueError("start does not go with rerank, which reads the best passage; leave one of both out")
+        return self
 
     model_config = examples({"query": "does aspirin lower the risk of stroke", "id": "pubmed-42"})
 

@@ -109,6 +109,37 @@ def test_wrong_requests_are_refused(served: Served, rerank: dict[str, Any], stat
     assert said in answer.text
 
 
+def test_an_explanation_has_both_stages(served: Served) -> None:
+    options: dict[str, Any] = {"model": "twin", "depth": 3, "weight": 0.4}
+    hits = search(served, rerank=options, explain=True)["hits"]
+    for hit in hits[:3]:
+        body = {"query": QUERY, "id": hit["id"], "rerank": options}
+        found = served.http.post("/v1/collections/small/explain", json=body).json()
+        assert found == hit["explanation"]
+        part = found["rerank"]
+        assert 0.6 * part["first"] + 0.4 * part["rescaled"] == pytest.approx(hit["score"])
+    with Client(served.url) as client:
+        explained = client.explain("small", QUERY, hits[0]["id"], rerank={"model": "twin", "depth": 3, "weight": 0.4})
+    assert explained.rerank is not None
+    assert explained.rerank.model == "twin"
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        ({"id": "nothing", "rerank": {}}, 404, "nothing"),
+        ({"id": "aspirin", "rerank": {"depth": 1}}, 400, "'aspirin' is not among the first 1 hits"),
+        ({"id": "aspirin", "rerank": {"depth": 101}}, 422, "100"),
+        ({"id": "aspirin", "rerank": {"model": "other"}}, 404, "use one of small-model, twin"),
+        ({"id": "aspirin", "rerank": {}, "start": 0}, 422, "start does not go with rerank"),
+    ],
+)
+def test_wrong_explanations_are_refused(served: Served, body: dict[str, Any], status: int, said: str) -> None:
+    answer = served.http.post("/v1/collections/small/explain", json={"query": QUERY, **body})
+    assert answer.status_code == status, answer.text
+    assert said in answer.text
+
+
 def test_a_batch_has_one_budget(served: Served) -> None:
     one = {"query": QUERY, "rerank": {"depth": 100}}
     answer = served.http.post(f"{SEARCH}/batch", json={"searches": [one] * 3})
