@@ -49,7 +49,8 @@ export class Results {
 
   /** Draw the hits of a search; `request` is its body. */
   draw(result, request) {
-    Object.assign(this, { result, request, logged: null });
+    const logged = result.query_id ? Promise.resolve(result.query_id) : null; // if this search is in the query log
+    Object.assign(this, { result, request, logged });
     this.columns.classList.remove("stale");
     this.explanations.clear();
     const focused = this.list.contains(document.activeElement) && document.activeElement.closest(".hit");

@@ -122,7 +122,8 @@ class SearchView {
   async show(signal) {
     const request = this.request();
     const k = PAGE_SIZE + (this.state.page < MAX_PAGE); // one more hit tells if more exist
-    const found = await api.search(this.collection, { ...request, k }, signal);
+    const log = Boolean(request.rerank); // it has waited until typing paused, and is too slow to run twice
+    const found = await api.search(this.collection, { ...request, k, log }, signal);
     if (signal.aborted) return;
     this.retry.done();
     this.form.showFilterError("");
