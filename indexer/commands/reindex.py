@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from indexer.commands.lexical_options import searched_field, stop_words_of
 from retrieval.commands.options import CollectionArgument, WaitOption
 from retrieval.util.terminal import JsonOption, print_json, reports_errors, stderr
-
-if TYPE_CHECKING:
-    from retrieval.types import Schema
 
 
 def _option(help: str) -> Any:
@@ -62,7 +59,7 @@ def reindex(
     if stop_words is not None:
         changes["stop_words"] = stop_words_of(stop_words)
     if searched or no_searched_fields:
-        changes["searched"] = _searched(searched or [], read_manifest(collection).schema, none=no_searched_fields)
+        changes["searched"] = _searched(searched or [], none=no_searched_fields)
     if not changes:
         raise typer.BadParameter("name a setting to change, such as --title-weight 2", param_hint="collection")
     generation = change_settings(collection, SettingsChange(changes), cause="reindex", wait_s=wait)
@@ -73,14 +70,8 @@ def reindex(
         stderr().print(f"{Path(collection).name}: {', '.join(changes)}; generation {generation}", markup=False)
 
 
-def _searched(texts: Sequence[str], schema: Schema, *, none: bool) -> tuple[tuple[str, float], ...]:
-    """Return names and weights of fields.  Raises BadParameter, FilterError."""
-    from retrieval.index.metadata.filters import known_field
-
+def _searched(texts: Sequence[str], *, none: bool) -> tuple[tuple[str, float], ...]:
+    """Return names and weights of fields.  Raises BadParameter."""
     if texts and none:
         raise typer.BadParameter("give fields, or --no-searched-fields", param_hint="--searched-field")
-    fields = tuple(map(searched_field, texts))
-    for name, _ in fields:
-        if name != "id":
-            known_field(name, schema, "--searched-field")
-    return fields
+    return tuple(map(searched_field, texts))

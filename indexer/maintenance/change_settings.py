@@ -14,6 +14,7 @@ from indexer.writing.commit import CommitOptions, commit_change
 from indexer.writing.lexical_build import write_lexical_index
 from indexer.writing.pending_segments import open_base_segments
 from retrieval.errors import InputError
+from retrieval.index.metadata.filters import known_field
 from retrieval.index.storage.manifest import Manifest, PostingsRecord, read_manifest
 from retrieval.index.storage.pins import PinRule
 from retrieval.index.storage.settings import CollectionSettings, SearchDefaults
@@ -42,12 +43,12 @@ def change_settings(
     have, CollectionLocked, StorageError.
     """
     files = files or Files()
-    read_manifest(collection)  # raises before a lock file is made in a directory that is no collection
+    check_lexical(collection, change.lexical)  # raises before a lock file is made in a directory that is no collection
 
     def apply(current: Manifest) -> Manifest | None:
         if change.check is not None:
             change.check(current.settings)
-        settings = _changed(current.settings, change)
+        settings = _changed(current, change)
         if settings == current.settings:
             return None
         return replace(current, settings=settings, lexical=_lexical_index(collection, current, settings, files))
@@ -56,7 +57,16 @@ def change_settings(
     return outcome.manifest.generation
 
 
-def _changed(settings: CollectionSettings, change: SettingsChange) -> CollectionSettings:
+def check_lexical(collection: Path, changes: Mapping[str, Any]) -> None:
+    """Raise InputError if a collection cannot have these lexical settings."""
+    _changed(read_manifest(collection), SettingsChange(changes))
+
+
+def _changed(current: Manifest, change: SettingsChange) -> CollectionSettings:
+    settings = current.settings
+    for name, _ in change.lexical.get("searched", ()):
+        if name != "id":
+            known_field(name, current.schema, "searched fields")
     synonyms = settings.synonyms if change.synonyms is None else change.synonyms
     pins = settings.pins if change.pins is None else change.pins
     settings = replace(settings, search=change.search or settings.search, synonyms=synonyms, pins=pins)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Sequence
+from typing import Unpack
 
 import httpx
 
@@ -13,6 +14,7 @@ from .answers.jobs import JobAnswer
 from .calls import Call, Changes, Document, Texts, listed, path_of, reads
 from .connection import AsyncConnection, Connection
 from .errors import ChangeFailedError
+from .options import ReindexOptions
 from .uploads import MAX_JOBS, UploadReport, parts_async, parts_of
 
 PAGE_DOCUMENTS = 200
@@ -56,6 +58,10 @@ def _patch(name: str, document_id: str, changes: Changes, wait: bool, etag: str)
 def _delete(name: str, ids: Sequence[str], filter_: str, wait: bool) -> Call[JobAnswer]:
     body = {"ids": ids, "filter": filter_}
     return Call("POST", path_of(name, "documents/delete"), reads(JobAnswer), body, {"wait": wait})
+
+
+def _reindex(name: str, settings: ReindexOptions, wait: bool) -> Call[JobAnswer]:
+    return Call("POST", path_of(name, "reindex"), reads(JobAnswer), dict(settings), {"wait": wait})
 
 
 def _job(name: str, job_id: str) -> Call[JobAnswer]:
@@ -132,6 +138,11 @@ class Documents(Connection):
     def delete(self, collection: str, ids: Texts = (), *, filter: str = "", wait: bool = True) -> JobAnswer:
         """Delete documents by id, by filter, or both."""
         job = self._send(_delete(collection, listed(ids), filter, wait))
+        return self.finished(job) if wait else job
+
+    def reindex(self, collection: str, *, wait: bool = True, **settings: Unpack[ReindexOptions]) -> JobAnswer:
+        """Change how the words of a collection are searched, without encoding anything."""
+        job = self._send(_reindex(collection, settings, wait))
         return self.finished(job) if wait else job
 
     def job(self, collection: str, job_id: str) -> JobAnswer:
@@ -213,6 +224,11 @@ class AsyncDocuments(AsyncConnection):
     async def delete(self, collection: str, ids: Texts = (), *, filter: str = "", wait: bool = True) -> JobAnswer:
         """Delete documents by id, by filter, or both."""
         job = await self._send(_delete(collection, listed(ids), filter, wait))
+        return await self.finished(job) if wait else job
+
+    async def reindex(self, collection: str, *, wait: bool = True, **settings: Unpack[ReindexOptions]) -> JobAnswer:
+        """Change how the words of a collection are searched, without encoding anything."""
+        job = await self._send(_reindex(collection, settings, wait))
         return await self.finished(job) if wait else job
 
     async def job(self, collection: str, job_id: str) -> JobAnswer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, TypedDict
 
 ModeName = Literal["dense", "lexical", "sparse", "hybrid"]
@@ -52,6 +52,17 @@ class SynonymRequest(TypedDict, total=False):
 
     words: Sequence[str]
     synonyms: Sequence[str]
+
+
+class ReindexOptions(TypedDict, total=False):
+    """Settings of lexical search; `searched_fields` have weights."""
+
+    searched_fields: Mapping[str, float]
+    title_weight: float
+    language: str
+    stop_words: Literal["language", "none"] | Sequence[str]
+    k1: float
+    b: float
 
 
 class NearDuplicates(TypedDict):

@@ -17,14 +17,15 @@ from http import HTTPStatus
 from pathlib import Path
 from sys import getsizeof
 
-from indexer.building.document_changes import CollectionChange, apply_changes
+from indexer.building.document_changes import ChangeReport, CollectionChange, apply_changes
 from indexer.building.token_encoding import TokenEncoders
+from indexer.maintenance.change_settings import SettingsChange, change_settings
 from retrieval.errors import AttendexError, CollectionNotFound, JobNotFound, Overloaded
 from retrieval.index.collection.document_store import document_bytes
 from retrieval.index.collection.standing_queries import Webhook
 from service.http.problems import Problem, problem_of
 from service.observability.logs import LOGGER
-from service.queues.jobs import ChangeJob, Upload, job_of, now, shown_result
+from service.queues.jobs import ChangeJob, Reindex, Upload, Work, job_of, now, shown_result
 from service.queues.upload_runner import UploadRunner
 from service.runtime.job_folder import JobFolders, UnfinishedJob
 from service.runtime.open_collections import OpenCollections
@@ -101,7 +102,7 @@ class ChangeQueue:
     def submit(
         self,
         collection: str,
-        work: CollectionChange | Upload,
+        work: Work,
         webhook: Webhook | None = None,
         job_id: str | None = None,
     ) -> ChangeJob:
@@ -257,6 +258,8 @@ class ChangeQueue:
                 self._folders.of(job.path).begin(job.id)
             if isinstance(jobs[0].work, Upload):
                 self._uploads.run(jobs[0], jobs[0].work, self._token_encoders)
+            elif isinstance(jobs[0].work, Reindex):
+                _reindex(jobs[0], jobs[0].work)
             else:
                 self._apply(jobs)
         except Exception as error:
@@ -317,6 +320,12 @@ def _json_bytes(value: object) -> int:
     return size + sum(map(_json_bytes, value)) if isinstance(value, list) else size
 
 
+def _reindex(job: ChangeJob, work: Reindex) -> None:
+    generation = change_settings(job.path, SettingsChange(work.lexical), cause="reindex")
+    job.report = ChangeReport(generation=generation)
+    job.events.add("committed", {"generation": generation})
+
+
 def _log_failure(error: Exception) -> None:
     """Log what the operator must see: errors of the service, not of the caller."""
     if problem_of(error).status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -337,7 +346,7 @@ def _end(jobs: Iterable[ChangeJob]) -> None:
 
 def _can_share(job: ChangeJob, first: ChangeJob) -> bool:
     """Check whether a job can share a generation; a filter must see earlier jobs."""
-    alone = job.change.filter or isinstance(job.work, Upload) or isinstance(first.work, Upload)
+    alone = job.change.filter or not all(isinstance(each.work, CollectionChange) for each in (job, first))
     return job.path == first.path and not alone
 
 

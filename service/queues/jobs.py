@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, TypeAlias
 
 from indexer.building.document_changes import ChangeReport, CollectionChange
 from indexer.building.document_patches import DocumentPatch
@@ -33,6 +33,16 @@ class Upload:
     files: tuple[UploadedFile, ...]
     keep: bool
     refused: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Reindex:
+    """Lexical settings to change, by name."""
+
+    lexical: Mapping[str, Any]
+
+
+Work: TypeAlias = CollectionChange | Upload | Reindex
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +86,7 @@ class ChangeJob:
     collection: str
     path: Path  # of the collection
     number: int  # ascending in the order in which jobs were accepted
-    work: CollectionChange | Upload | None  # None after it was applied: the documents are not kept
+    work: Work | None  # None after it was applied: the documents are not kept
     size_bytes: int = 0  # of the memory that the change takes
     id: str = field(default_factory=lambda: secrets.token_hex(8))
     accepted: str = field(default_factory=lambda: now())
@@ -92,7 +102,7 @@ class ChangeJob:
 
     @property
     def change(self) -> CollectionChange:
-        """The documents and ids of the change; none for an upload."""
+        """The documents and ids of the change; none for other work."""
         return self.work if isinstance(self.work, CollectionChange) else CollectionChange()
 
     def to_json(self) -> dict[str, object]:
@@ -127,6 +137,8 @@ class ChangeJob:
         record = {"number": self.number, "collection": self.collection, "accepted": self.accepted, "webhook": webhook}
         if isinstance(self.work, Upload):
             return {**record, "upload": asdict(self.work)}
+        if isinstance(self.work, Reindex):
+            return {**record, "reindex": dict(self.work.lexical)}
         return {**record, "change": _packed(self.change)}
 
     def result_record(self) -> Record:
@@ -142,15 +154,22 @@ def now() -> str:
 
 def job_of(job_id: str, record: Record, path: Path, name: str) -> ChangeJob:
     """Return a job from its record."""
-    work: CollectionChange | Upload
+    work: Work
     if "upload" in record:
         files = tuple(UploadedFile(**file) for file in record["upload"]["files"])
         refused = tuple((name, reason) for name, reason in record["upload"]["refused"])
         work = Upload(files, record["upload"]["keep"], refused)
+    elif "reindex" in record:
+        work = Reindex({name: _frozen(value) for name, value in record["reindex"].items()})
     else:
         work = _unpacked(record["change"])
     webhook = Webhook(**record["webhook"]) if record["webhook"] else None
     return ChangeJob(name, path, record["number"], work, id=job_id, accepted=record["accepted"], webhook=webhook)
+
+
+def _frozen(value: Any) -> Any:
+    """Return a setting with tuples, as it was before it was stored as JSON."""
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value
 
 
 def shown_result(record: Record) -> dict[str, object]:

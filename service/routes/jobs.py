@@ -16,7 +16,7 @@ from service.client.answers.jobs import JobAnswer, JobsAnswer
 from service.config.api_keys import Role
 from service.http.event_stream import EVENT_STREAM, described_events, event
 from service.http.problems import render
-from service.queues.jobs import Upload
+from service.queues.jobs import Work
 from service.routes.base import JsonRoute, Services, authorized, json_response
 from service.routes.generations import name_generation
 from service.routes.search import Name
@@ -111,7 +111,7 @@ async def answer_change(
     services: Services,
     request: Request,
     name: str,
-    work: CollectionChange | Upload,
+    work: Work,
     parameters: ChangeParameters,
     job_id: str | None = None,
 ) -> Response:

@@ -60,6 +60,7 @@ CALLS: dict[str, tuple[Any, ...]] = {  # a call of each method
     "pins": ("c",),
     "queries": ("c",),
     "ready": (),
+    "reindex": ("c",),
     "remove_alias": ("a",),
     "replace_pins": ("c", []),
     "replace_synonyms": ("c", []),
@@ -195,7 +196,7 @@ def test_every_route_has_a_method(small: Served) -> None:
     ("options", "body", "others"),
     [
         (SearchOptions, SearchBody, {"query"}),
-        (ExplainOptions, ExplainBody, {"query", "id", "weight"}),
+        (ExplainOptions, ExplainBody, {"query", "id"}),
         (RerankRequest, RerankOptionsBody, set()),
         (Bm25Request, Bm25Body, set()),
         (BoostRequest, BoostBody, set()),
