@@ -62,7 +62,7 @@ class ItemDocuments:
     @property
     def cause(self) -> str:
         """The cause of the generation."""
-        names = (Path(each.settings.source).name or each.settings.source for each, _ in self._changes)
+        names = (Path(each.settings.shown).name or each.settings.shown for each, _ in self._changes)
         return printable("sync " + " ".join(names))
 
     def documents(self, tally: BuildTally) -> Iterator[Document]:
@@ -74,12 +74,12 @@ class ItemDocuments:
 
     def _read(self, changes: SourceChanges, found: Iterator[FoundFile], tally: BuildTally) -> Iterator[Document]:
         settings = changes.settings
-        for read in read_files(found, settings.source, settings.read_options(), self._on_outcome):
+        for read in read_files(found, settings.shown, settings.read_options(), self._on_outcome):
             if isinstance(read, Document):
                 tally.read += 1
                 self._ids.append(read.id)
                 yield read
-            elif read.path != printable(settings.source):  # else it says that no file gave a document
+            elif read.path != printable(settings.shown):  # else it says that no file gave a document
                 tally.record_bad(read, skip=True)
 
     def _found(self, changes: SourceChanges, source: Source, folder: Path) -> Iterator[FoundFile]:
@@ -112,7 +112,7 @@ class ItemDocuments:
         Raises InputError if a new collection would have no document.
         """
         if not tally.read and not writer.generation:
-            names = ", ".join(each.settings.source for each, _ in self._changes)
+            names = ", ".join(each.settings.shown for each, _ in self._changes)
             raise InputError(f"{names}: no document could be read, so no collection was made")
         for result in self.results:
             if rejected := tally.rejected.intersection(result.ids):

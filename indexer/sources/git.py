@@ -26,6 +26,7 @@ from dulwich.objects import Blob, Commit, ObjectID, Tag
 from dulwich.repo import Repo
 
 from indexer.readers.base.outcomes import printable
+from indexer.sources.addresses import shown_address
 from indexer.sources.folders import ALWAYS_IGNORED
 from indexer.sources.settings import SourceSettings
 from indexer.sources.source import FoundFile, SourceItem, check_size
@@ -83,7 +84,7 @@ class GitSource:
             if (self._folder and name == path) or not self._is_wanted(name, entry.mode):
                 continue
             found = True
-            shown = f"{self._settings.source}: {path}"
+            shown = f"{self._settings.shown}: {path}"
             yield SourceItem(f"{self._settings.prefix}{name}", entry.sha.decode(), shown, handle=entry.sha)
         if self._folder and not found:
             raise BadDocument(f"the commit has no files in {self._folder!r}")
@@ -198,7 +199,7 @@ def parse_address(source: str) -> tuple[str, bytes, str]:
     last, _, ref = last.partition("@")
     if not slash or not last or not urlsplit(rest).path.strip("/"):
         raise SettingsError(
-            f"{source}: write git+https://host/repository.git@branch#folder, without what is not needed"
+            f"{shown_address(source)}: write git+https://host/repository.git@branch#folder, without what is not needed"
         )
     return f"{start}/{last}", ref.encode(), f"{folder.strip('/')}/" if folder.strip("/") else ""
 

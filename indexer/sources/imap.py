@@ -39,7 +39,7 @@ class ImapSource:
     def __init__(self, settings: SourceSettings) -> None:
         address = urlsplit(settings.source)
         if not address.hostname or not address.username:
-            raise SettingsError(f"{settings.source}: has no user or host; write imaps://user@host/INBOX")
+            raise SettingsError(f"{settings.shown}: has no user or host; write imaps://user@host/INBOX")
         self._settings = settings
         self._address = address
         self._folder = unquote(address.path.strip("/")) or "INBOX"
@@ -70,7 +70,7 @@ class ImapSource:
             lines = self._ask(lambda server, span=span: server.uid("FETCH", span, "(UID RFC822.SIZE)"))
             for uid, size in sorted(_sizes(lines)):
                 name = f"{self._settings.prefix}{self._folder}/{self._validity}-{uid}.eml"
-                shown = f"{self._settings.source}: mail {uid}"
+                shown = f"{self._settings.shown}: mail {uid}"
                 yield SourceItem(name, f"{self._validity} {uid}", shown, handle=(uid, size))
 
     def fetch(self, item: SourceItem, path: Path) -> FoundFile:

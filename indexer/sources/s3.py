@@ -54,7 +54,7 @@ class S3Source:
         path: str = found["path"]
         name = path.removeprefix(self._prefix).lstrip("/") or path.rpartition("/")[2]
         version = found["e_tag"] or f"{found['last_modified'].isoformat()} {found['size']}"
-        shown = f"{self._settings.source.rstrip('/')}/{name}"
+        shown = f"{self._settings.shown.rstrip('/')}/{name}"
         return SourceItem(f"{self._settings.prefix}{name}", version, shown, handle=found)
 
     def fetch(self, item: SourceItem, path: Path) -> FoundFile:

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field, PositiveFloat, PositiveInt, ValidationError, field_validator
 
 from indexer.readers.base.options import MEBIBYTE, ReadLimits, ReadOptions, WebOptions
+from indexer.sources.addresses import holds_password, shown_address
 from retrieval.errors import SettingsError
 
 DeletePolicy: TypeAlias = Literal["never", "after-seen-missing-twice", "now"]
@@ -19,8 +20,6 @@ INTERVAL = re.compile(r"(\d+(?:\.\d+)?)\s*(s|m|h|d)")
 SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 MIN_INTERVAL_SECONDS = 1.0
 MAX_SECRET_BYTES = 10_000
-CREDENTIALS = re.compile(r"^[a-z0-9+.-]+://[^/@]*:[^/@]*@", re.IGNORECASE)
-PASSWORD_PARAMETER = re.compile(r"://.*[?&](?:ssl)?password=", re.IGNORECASE)
 
 
 class SourceSettings(BaseModel):
@@ -62,7 +61,7 @@ class SourceSettings(BaseModel):
     @field_validator("source")
     @classmethod
     def _check_source(cls, source: str) -> str:
-        if CREDENTIALS.match(source) or PASSWORD_PARAMETER.search(source):
+        if holds_password(source):
             raise ValueError("holds a password, which reports would show; give password_env or password_file instead")
         return source
 
@@ -74,8 +73,13 @@ class SourceSettings(BaseModel):
 
     @property
     def key(self) -> str:
-        """The name under which the source is recorded."""
-        return f"{self.prefix}{' ' if self.prefix else ''}{self.source}"
+        """The name under which the source is recorded; it holds no secret."""
+        return f"{self.prefix}{' ' if self.prefix else ''}{self.shown}"
+
+    @property
+    def shown(self) -> str:
+        """The address in messages and records, without a token in it."""
+        return shown_address(self.source)
 
     @property
     def interval_s(self) -> float:
@@ -87,7 +91,7 @@ class SourceSettings(BaseModel):
         """The password or token; "" if none is given.  Raises SettingsError."""
         if self.password_env:
             if self.password_env not in os.environ:
-                raise SettingsError(f"{self.source}: the environment variable {self.password_env} is not set")
+                raise SettingsError(f"{self.shown}: the environment variable {self.password_env} is not set")
             return os.environ[self.password_env]
         if not self.password_file:
             return ""
@@ -95,7 +99,7 @@ class SourceSettings(BaseModel):
             with Path(self.password_file).open("r", encoding="utf-8") as file:
                 return file.read(MAX_SECRET_BYTES).strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise SettingsError(f"{self.source}: password_file {self.password_file}: {error}") from error
+            raise SettingsError(f"{self.shown}: password_file {self.password_file}: {error}") from error
 
     def read_options(self) -> ReadOptions:
         """Return how its items are read."""

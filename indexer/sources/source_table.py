@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from indexer.sources.addresses import shown_address
 from indexer.sources.folders import FolderSource
 from indexer.sources.settings import SourceSettings
 from indexer.sources.source import Source
@@ -58,7 +59,7 @@ class SourceKind:
         """Raise SettingsError for a setting that this kind of source does not have."""
         for name in sorted(settings.model_fields_set - COMMON - self.own):
             others = [kind.name for kind in KINDS if name in kind.own]
-            raise SettingsError(f"{settings.source}: {name} is no setting of {self.name}, but of {', '.join(others)}")
+            raise SettingsError(f"{settings.shown}: {name} is no setting of {self.name}, but of {', '.join(others)}")
 
 
 def _open_folder(settings: SourceSettings) -> FolderSource:
@@ -114,7 +115,7 @@ def kind_of(source: str) -> SourceKind:
     schemes = [each for kind in KINDS for each in kind.schemes]
     near = difflib.get_close_matches(scheme, schemes, 1, cutoff=0.5)
     hint = f"did you mean {near[0]}://?" if near else f"there are {', '.join(f'{each}://' for each in schemes)}"
-    raise SettingsError(f"{source}: no source has the scheme {scheme}://; {hint}")
+    raise SettingsError(f"{shown_address(source)}: no source has the scheme {scheme}://; {hint}")
 
 
 def open_source(settings: SourceSettings) -> Source:

@@ -36,7 +36,7 @@ class SqlSource:
 
     def __init__(self, settings: SourceSettings) -> None:
         if not settings.query.strip():
-            raise SettingsError(f'{settings.source}: needs a query, as query = "SELECT id, title, text FROM notes"')
+            raise SettingsError(f'{settings.shown}: needs a query, as query = "SELECT id, title, text FROM notes"')
         self._settings = settings
         self._spool = tempfile.TemporaryFile(prefix="attendex-sql-")  # noqa: SIM115 -- `__exit__` closes it
 
@@ -72,7 +72,7 @@ class SqlSource:
                 raise BadDocument(f"the rows have more than {self._settings.bytes:,} bytes; raise `bytes`")
             known_by = str(values[version_column]).encode("utf-8", "replace") if version_column else data
             version = hashlib.blake2b(known_by, digest_size=16).hexdigest()
-            shown = f"{self._settings.source}: {name}"
+            shown = f"{self._settings.shown}: {name}"
             yield SourceItem(name, version, shown, handle=self._store(data))
 
     def fetch(self, item: SourceItem, path: Path) -> FoundFile:

@@ -141,9 +141,9 @@ def collections_of(directory: Path, sources: Sequence[SourceSettings]) -> dict[P
     paths: dict[Path, list[SourceSettings]] = {}
     for each in sources:
         if is_one and each.collection not in ("", directory.resolve().name):
-            raise SettingsError(f"{each.source}: is for the collection {each.collection!r}, and {directory} is another")
+            raise SettingsError(f"{each.shown}: is for the collection {each.collection!r}, and {directory} is another")
         if Path(each.collection).name != each.collection:
-            raise SettingsError(f"{each.source}: {each.collection!r} is not the name of a collection")
+            raise SettingsError(f"{each.shown}: {each.collection!r} is not the name of a collection")
         paths.setdefault(directory if is_one or not each.collection else directory / each.collection, []).append(each)
     return paths
 

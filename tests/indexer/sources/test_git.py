@@ -15,6 +15,8 @@ from dulwich.repo import Repo
 from dulwich.server import DictBackend
 from dulwich.web import make_wsgi_chain
 
+from indexer.building.source_sync import sync_collection
+from indexer.readers.base.outcomes import FileOutcome
 from indexer.sources.git import GitSource, parse_address
 from indexer.sources.settings import SourceSettings
 from indexer.sources.source import fetch_files
@@ -133,6 +135,36 @@ def test_a_repository_that_is_too_large(remote: str) -> None:
 )
 def test_addresses(address: str, parts: tuple[str, bytes, str]) -> None:
     assert parse_address(address) == parts
+
+
+def test_a_token_is_neither_shown_nor_recorded(remote: str, tmp_path: Path) -> None:
+    secret = "ghp_0123456789"
+    address = remote.replace("://", f"://{secret}@")
+    told: list[FileOutcome] = []
+    report = sync_collection(tmp_path / "c", [SourceSettings(source=address)], on_file=told.append)
+    assert report.documents > 0
+    assert report.sources[0].source == remote.replace("://", "://***@")
+    assert secret not in repr((report, told))
+    kept = [path for path in (tmp_path / "c").rglob("*") if path.is_file() and secret.encode() in path.read_bytes()]
+    assert kept == []
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("git+https://token@host/a.git@main#docs", "git+https://***@host/a.git@main#docs"),
+        ("git+ssh://git@host/a.git", "git+ssh://git@host/a.git"),
+        ("imaps://ann@host/INBOX", "imaps://ann@host/INBOX"),
+        (
+            "feed+https://host/f?page=2&access_token=abc&monkey=1",
+            "feed+https://host/f?page=2&access_token=***&monkey=1",
+        ),
+        ("htps://token@host/", "htps://***@host/"),
+        ("/home/ann/a?key=b", "/home/ann/a?key=b"),
+    ],
+)
+def test_addresses_are_shown_without_tokens(address: str, shown: str) -> None:
+    assert SourceSettings(source=address).shown == shown
 
 
 def test_an_address_without_a_repository() -> None:
