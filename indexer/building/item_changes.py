@@ -30,6 +30,7 @@ class SourceChanges:
     missing: dict[str, RecordedItem] = field(default_factory=dict)  # items that are missing and kept
     found_again: dict[str, RecordedItem] = field(default_factory=dict)  # unchanged ones that were missing before
     problems: list[FileOutcome] = field(default_factory=list)  # of unchanged items, which are not read again
+    repeated: list[str] = field(default_factory=list)  # names that the source lists again; the first item counts
     listed: int = 0
     unchanged: int = 0
     error: str = ""  # why the items are unknown; then nothing is deleted
@@ -63,7 +64,7 @@ def find_changes(
             changes.listed = changes.unchanged = len(items)
             changes.problems = [_outcome(name, item) for name, item in items.items() if item.problem]
             return changes
-        listed = _listed(settings, source)
+        listed, changes.repeated = _listed(settings, source)
         if failure := _failed_list(settings, listed):
             return SourceChanges(settings, known, error=failure)
         _compare(changes, listed, items, rereads=rereads)
@@ -92,17 +93,19 @@ def delete_policy(settings: SourceSettings) -> DeletePolicy:
     return "never" if kind_of(settings.source).is_partial else "after-seen-missing-twice"
 
 
-def _listed(settings: SourceSettings, source: Source) -> dict[str, SourceItem]:
-    """Return the items by name.  Raises InputError for too many."""
+def _listed(settings: SourceSettings, source: Source) -> tuple[dict[str, SourceItem], list[str]]:
+    """Return the items by name, and the names of further ones.  Raises InputError."""
     patterns = NamePatterns(settings.read_options())
     listed: dict[str, SourceItem] = {}
+    repeated: list[str] = []
     for item in source.list():
         if not item.failed and not patterns.accepts(item.name.removeprefix(settings.prefix)):
             continue
-        listed.setdefault(item.name, item)
-        if len(listed) > settings.items:
+        if listed.setdefault(item.name, item) is not item:
+            repeated.append(item.name)
+        if len(listed) + len(repeated) > settings.items:
             raise InputError(f"has more than {settings.items:,} items; raise `items`, or name a part of the source")
-    return listed
+    return listed, repeated
 
 
 def _failed_list(settings: SourceSettings, listed: dict[str, SourceItem]) -> str:
@@ -119,7 +122,7 @@ def _names_of_all(settings: SourceSettings) -> set[str]:
 def _compare(
     changes: SourceChanges, listed: dict[str, SourceItem], items: dict[str, RecordedItem], *, rereads: bool
 ) -> None:
-    changes.listed = len(listed)
+    changes.listed = len(listed) + len(changes.repeated)
     for name, item in listed.items():
         before = items.get(name, RecordedItem())
         if rereads or item.failed or not item.version or item.version != before.version:

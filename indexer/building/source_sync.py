@@ -16,7 +16,7 @@ from pathlib import Path
 from indexer.building.item_changes import SourceChanges, find_changes
 from indexer.building.item_documents import ItemDocuments, ItemResult
 from indexer.building.pipeline import BuildReport, BuildSettings, Progress, build_from, ignore_file
-from indexer.readers.base.outcomes import FileOutcome
+from indexer.readers.base.outcomes import FileOutcome, FileStatus, printable
 from indexer.sources.settings import SourceSettings
 from indexer.sources.source import Source, reason_of
 from indexer.sources.source_table import kind_of, open_source
@@ -25,6 +25,8 @@ from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.errors import MissingExtra, SettingsError
 from retrieval.index.storage.manifest import read_manifest, was_committed
 from retrieval.index.storage.settings import ChunkSettings
+
+REPEATED = "has the id of an earlier item of its source; only the first is kept"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,7 @@ class SourceReport:
     failed: int  # read, or known from before, without a document or only in part
     deleted: int
     missing: int  # that it lacks, and whose documents stay for now
+    repeated: int = 0  # with the id of an earlier item of this source; only the first one is kept
     error: str = ""  # why it could not be listed
 
 
@@ -91,6 +94,8 @@ def sync_collection(
         for each, _ in changes:
             for outcome in each.problems:
                 on_file(outcome)
+            for name in each.repeated:
+                on_file(FileOutcome(printable(name), FileStatus.SKIPPED, reason=REPEATED, name=name))
         listed = [(each, source) for each, source in changes if source is not None and not each.error]
         supply = ItemDocuments(listed, state, on_file)
         build = None
@@ -151,6 +156,7 @@ def _report(changes: SourceChanges, results: Sequence[ItemResult]) -> SourceRepo
         failed=sum(bool(result.item.problem) for result in own) + len(changes.problems),
         deleted=len(changes.gone),
         missing=len(changes.missing),
+        repeated=len(changes.repeated),
         error=changes.error,
     )
 
@@ -170,6 +176,7 @@ def plan_sync(into: Path, sources: Sequence[SourceSettings], *, allow_empty: boo
             len(each.problems),
             len(each.gone),
             len(each.missing),
+            len(each.repeated),
             each.error,
         )
         for each in changes

@@ -24,7 +24,8 @@ def show_sync(report: SyncReport, files: FileReport | None) -> None:
     build = report.build
     changes = "no change; "
     if build and (build.added or build.updated or build.deleted):
-        changes = f"{build.added:,} documents indexed, {build.deleted:,} deleted; "
+        repeated = f" ({build.duplicates:,} replaced by a later one of the same id)" if build.duplicates else ""
+        changes = f"{build.added:,} documents indexed{repeated}, {build.deleted:,} deleted; "
     console.print(
         f"{changes}{report.collection} generation {report.generation} has {report.documents:,} documents "
         f"({report.seconds:.1f} s)"
@@ -47,4 +48,5 @@ def _counts(source: SourceReport) -> str:
     parts += [f"{source.failed:,} with problems"] if source.failed else []
     parts += [f"{source.deleted:,} deleted"] if source.deleted else []
     parts += [f"{source.missing:,} missing, kept for now"] if source.missing else []
+    parts += [f"{source.repeated:,} left out, with the id of another"] if source.repeated else []
     return ", ".join(parts)

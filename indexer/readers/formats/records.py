@@ -27,6 +27,8 @@ MAX_DEPTH = 16  # levels of nested metadata
 MAX_SHOWN_FIELDS = 12  # in an error message
 MAX_SHOWN_CHARACTERS = 80
 TEXT_GAP = "\n\n"  # between the texts of several fields
+ID_HINT = "name another with --id-field, or as id_field of a source"
+TEXT_HINT = "name another with --text-field, or as text_fields of a source"
 UNENCODABLE = "holds half of a surrogate pair, which is not Unicode text"
 
 
@@ -38,10 +40,10 @@ def id_field_of(names: Sequence[str] | Mapping[str, Any], options: ReadOptions) 
 def fields_problem(names: Sequence[str], options: ReadOptions) -> str:
     """Return why rows with these fields are not records; "" if they are."""
     id_fields = (options.id_field,) if options.id_field else ("_id", "id")
-    for wanted, option in ((id_fields, "--id-field"), (options.text_fields, "--text-field")):
+    for wanted, hint in ((id_fields, ID_HINT), (options.text_fields, TEXT_HINT)):
         if not set(wanted) & set(names):
             shown = " or ".join(map(repr, wanted))
-            return f"the header has no column {shown} (columns: {_listed(names)}); name another with {option}"
+            return f"the header has no column {shown} (columns: {_listed(names)}); {hint}"
     return ""
 
 
@@ -95,7 +97,7 @@ def _require_text(record: Mapping[str, Any], fields: Sequence[str], title: str) 
     shown = " or ".join(map(repr, fields))
     if all(record.get(field) is None for field in fields):
         known = _known_fields(record)
-        raise BadDocument(f"no text: field {shown} is missing (fields: {known}); name another with --text-field")
+        raise BadDocument(f"no text: field {shown} is missing (fields: {known}); {TEXT_HINT}")
     if not title:
         raise BadDocument(f"no text: field {shown} is empty, and there is no title")
 
@@ -108,7 +110,7 @@ def _id(record: Mapping[str, Any], field: str) -> str:
         return str(value)
     if value is None or value == "":
         known = _known_fields(record)
-        raise BadDocument(f"no id: field {field!r} is missing or empty (fields: {known}); name another with --id-field")
+        raise BadDocument(f"no id: field {field!r} is missing or empty (fields: {known}); {ID_HINT}")
     raise BadDocument(f"id {repr(value)[:MAX_SHOWN_CHARACTERS]} is neither a string nor an integer")
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from indexer.building.source_sync import sync_collection
+from indexer.building.source_sync import REPEATED, sync_collection
+from indexer.readers.base.outcomes import FileOutcome, FileStatus
 from indexer.sources.settings import SourceSettings
 from indexer.sources.source import fetch_files
 from indexer.sources.source_table import open_source
@@ -70,6 +71,19 @@ def test_only_changed_rows_are_read(path: Path, tmp_path: Path) -> None:
         assert reader.find("1") is None
         [gate] = reader.documents([reader.find("3")])
     assert (gate.title, gate.text, gate.metadata) == ("Gate", "It opens.", {"price": 1.0})
+
+
+def test_further_rows_of_one_id_are_counted(path: Path, tmp_path: Path) -> None:
+    change(path, "INSERT INTO goods VALUES (3, 'Weir', 'Another dam.', 1)")
+    query = "SELECT CASE id WHEN 3 THEN 1 ELSE id END AS id, title, text FROM goods ORDER BY goods.id"
+    told: list[FileOutcome] = []
+    report = sync_collection(tmp_path / "c", [settings(path, query=query)], on_file=told.append)
+    [source] = report.sources
+    assert (source.items, source.read, source.repeated, report.documents) == (3, 2, 1, 2)
+    [skipped] = [outcome for outcome in told if outcome.status is FileStatus.SKIPPED]
+    assert (skipped.name, skipped.reason) == ("1", REPEATED)
+    with open_index_reader(tmp_path / "c") as reader:
+        assert reader.documents([reader.find("1")])[0].text == "A low dam."
 
 
 def test_a_column_tells_the_version(path: Path) -> None:
