@@ -30,6 +30,7 @@ import psutil
 
 from benchmarks.load import Orders, Seen, run_load
 from benchmarks.service import Service, anonymous_mb, running
+from service.commands.worker import WORKER_NAME
 
 CALLERS = 8
 KILLS = 20
@@ -76,10 +77,9 @@ def memory(collection: Path, _queries: Sequence[str]) -> None:
         with running(collection, ["--processes", str(processes)]) as service:
             wait_until_whole(service)
             time.sleep(SETTLE_S)
-            found.append([anonymous_mb(each.pid) for each in service.process.children()])
-            parent = anonymous_mb(service.process.pid)
+            found.append([round(anonymous_mb(each.pid)) for each in service.processes()])
     further = sum(found[1]) - sum(found[0])
-    print(f"one process {alone:.0f} MB; parent {parent:.0f} MB; workers {found}; a further worker {further:.0f} MB")
+    print(f"one process {alone:.0f} MB; parent, template and workers {found}; a further worker {further} MB")
 
 
 def kill(collection: Path, queries: Sequence[str], kills: int = KILLS) -> None:
@@ -90,7 +90,7 @@ def kill(collection: Path, queries: Sequence[str], kills: int = KILLS) -> None:
         times: list[float] = []
         while len(times) < kills and thread.is_alive():
             time.sleep(1)
-            random.choice(service.process.children()).kill()
+            random.choice([each for each in service.processes() if each.name() == WORKER_NAME]).kill()
             time.sleep(NOTICE_S)
             times.append(NOTICE_S + wait_until_whole(service))
         thread.join()

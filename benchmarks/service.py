@@ -65,7 +65,7 @@ class Service:
     collection: str
 
     def processes(self) -> list[psutil.Process]:
-        """Return the process, and its workers if it has some."""
+        """Return the process, and its template and workers if it has some."""
         return [self.process, *self.process.children()]
 
     def anonymous_mb(self) -> float:
@@ -81,9 +81,12 @@ class Service:
 
 
 def anonymous_mb(pid: int) -> float:
-    """Return the memory that a process has allocated, in MB."""
+    """Return the memory that a process has allocated, in MB.
+
+    Of memory that n processes share, such as that of a template and its copies, each has 1/n.
+    """
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-    return int(next(line for line in lines if line.startswith("Anonymous:")).split()[1]) / 1000
+    return int(next(line for line in lines if line.startswith("Pss_Anon:")).split()[1]) / 1000
 
 
 @contextmanager

@@ -116,8 +116,8 @@ def serve_with_workers(directory: Path, settings: Settings, flags: Mapping[str, 
 
     with closing(listen(settings)) as listener:
         set_up_logging(settings.log)
-        announce(directory, url_of(listener))
-        return run_workers(directory, settings, flags, listener, url_of(listener))
+        url = url_of(listener)
+        return run_workers(directory, settings, flags, listener, url, lambda: announce(directory, url))
 
 
 def announce(directory: Path, url: str) -> None:

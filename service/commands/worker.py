@@ -1,10 +1,12 @@
-"""A worker of a service: `python -m service.commands.worker`.
+"""The template and the workers of a service: `python -m service.commands.worker`.
 
-The parent (`service/processes/supervisor.py`) starts it and writes its orders to its standard input.
+The parent (`service/processes/supervisor.py`) starts the template, writes its orders to its standard input, and then
+asks it for each worker.
 """
 
 from __future__ import annotations
 
+import os
 import socket
 import sys
 from collections.abc import Callable
@@ -13,31 +15,51 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from retrieval.errors import AttendexError
-from retrieval.util.processes import die_with_parent
+from retrieval.util.cores import ALONE_VARIABLE, SHARE_VARIABLE
+from retrieval.util.processes import die_with_parent, name_process
 from retrieval.util.visible_text import visible
-from service.runtime.process import prepare_process, raise_open_files
+from service.runtime.process import give_back_memory, prepare_process, raise_open_files
 
 if TYPE_CHECKING:
     from service.config.settings import Settings
     from service.http.server import Server
     from service.processes.launch import WorkerOrders
     from service.processes.peers import Peers
+    from service.processes.template import Place
+
+WORKER_NAME = "attendex-worker"  # in lists of processes
 
 
 def main() -> None:
-    """Serve until the parent tells this process to end."""
+    """Wait as a template; in each worker, serve until the parent tells it to end."""
     from service.processes.launch import WorkerOrders
+    from service.processes.template import next_place
 
     orders = WorkerOrders.read()
     die_with_parent(orders.parent)
     prepare_process()
+    import_heavy_code()
+    place = next_place(socket.socket(fileno=orders.channel), forks=orders.forks)
+    die_with_parent(orders.parent)  # a copy does not inherit this
+    name_process(WORKER_NAME)
+    os.environ |= {SHARE_VARIABLE: str(place.cores), ALONE_VARIABLE: str(place.cores_alone)}
     try:
-        run_worker(orders)
+        run_worker(orders, place)
     except AttendexError as error:
         sys.exit(f"error: {visible(str(error))}")
 
 
-def run_worker(orders: WorkerOrders) -> None:
+def import_heavy_code() -> None:
+    """Import what every worker needs, before the template is copied."""
+    import service.app
+    import service.http.worker_server  # noqa: F401
+    from retrieval.encoder.runtime.openvino_runtime import import_openvino
+
+    import_openvino()
+    give_back_memory()
+
+
+def run_worker(orders: WorkerOrders, place: Place) -> None:
     """Serve on the inherited sockets."""
     from service.config.settings import load_settings
     from service.http.worker_server import WorkerServer
@@ -46,9 +68,9 @@ def run_worker(orders: WorkerOrders) -> None:
     from service.processes.shared_numbers import SharedNumbers
 
     folder = Path(orders.folder)
-    share_metrics(folder / METRICS_FOLDER, orders.row)
+    share_metrics(folder / METRICS_FOLDER, place.row)
     writer_listener = socket.socket(fileno=orders.writer_listener)
-    peers = Peers(SharedNumbers.open(folder / NUMBERS_FILE), orders.row, folder, writer_listener)
+    peers = Peers(SharedNumbers.open(folder / NUMBERS_FILE), place.row, folder, writer_listener)
     settings = load_settings(orders.flags)
     listener = socket.socket(fileno=orders.listener)
     run_server(Path(orders.directory), settings, peers, WorkerServer, lambda: listener)

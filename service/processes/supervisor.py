@@ -1,8 +1,8 @@
 """The parent of a service: it starts, watches and replaces the workers.
 
 It imports none of the heavy libraries and answers no requests. It binds the port once, and the workers accept from the
-inherited socket. They are new programs, not forks, because a fork copies only one thread. Each is in a process group of
-its own, so that Ctrl-C reaches only the parent, which passes signals on.
+inherited socket. A template (`template.py`) makes them. Each is in a process group of its own, so that Ctrl-C reaches
+only the parent, which passes signals on.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import logging
 import os
 import select
 import signal
-import subprocess
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,16 +19,16 @@ from time import monotonic
 
 from service.observability.logs import LOGGER
 from service.processes.shared_numbers import SERVICE_ROW, Column, ProcessState, ServiceColumn, SharedNumbers
+from service.processes.template import Orphans, Template, WorkerProcess, pause_after
 
 ENDING = (signal.SIGTERM, signal.SIGINT)
 SIGNALS = (*ENDING, signal.SIGHUP, signal.SIGCHLD)
 RETIRE = signal.SIGUSR1  # tells a worker that another has its place
 TICK_S = 0.05
-FIRST_PAUSE_S, MAX_PAUSE_S = 0.5, 30.0  # before a worker that ended before it was ready is started again
 STUCK_S = 60.0  # without a sign of life
 LATE_S = 5.0  # after the grace period
 
-Spawn = Callable[[int, int], "subprocess.Popen[bytes]"]  # of a row and the number of a worker
+StartWorker = Callable[[int, int], WorkerProcess | None]  # in a row, with a number; None: not yet possible
 
 
 @dataclass(slots=True, eq=False)
@@ -38,7 +37,7 @@ class Worker:
 
     number: int  # from 1
     row: int  # of the shared numbers
-    process: subprocess.Popen[bytes]
+    process: WorkerProcess
     replaced: Worker | None = None  # whose place it takes when it is ready
     was_ready: bool = False
     ends: bool = False  # it was told to end
@@ -47,8 +46,19 @@ class Worker:
 class Supervisor:
     """Keeps `processes` workers running, until a signal ends the service."""
 
-    def __init__(self, spawn: Spawn, numbers: SharedNumbers, processes: int, grace_s: float) -> None:
-        self._spawn = spawn
+    def __init__(
+        self,
+        template: Template,
+        start_worker: StartWorker,
+        numbers: SharedNumbers,
+        processes: int,
+        grace_s: float,
+        on_started: Callable[[], None],
+    ) -> None:
+        self._template = template
+        self._start_worker = start_worker
+        self._on_started = on_started  # called once, when all workers are ready
+        self._orphans = Orphans()
         self._numbers = numbers
         self._service = numbers.row(SERVICE_ROW)
         self._service[ServiceColumn.PID] = os.getpid()
@@ -79,10 +89,12 @@ class Supervisor:
             self._reap()
             if self._ends_at is None:
                 self._watch()
+                self._watch_template()
                 self._start_due()
                 self._replace_next()
             elif monotonic() > self._ends_at + LATE_S:
                 self._signal_all(signal.SIGKILL)
+        self._template.renew()
         return self._status
 
     def _on_signal(self, kind: signal.Signals) -> None:
@@ -95,6 +107,7 @@ class Supervisor:
         elif kind == signal.SIGHUP and self._ends_at is None:
             self._logger.info("replacing the workers one by one")
             self._replacing = True
+            self._template.renew()
             self._to_replace.extend(worker for worker in self._workers if not worker.ends and not worker.replaced)
 
     def _end(self, kind: signal.Signals) -> None:
@@ -113,14 +126,15 @@ class Supervisor:
                 del self._due[number]
 
     def _start(self, number: int, replaced: Worker | None) -> bool:
-        """Start a worker; return False while all rows are taken."""
+        """Start a worker; return False while there is no row or no template."""
         taken = {worker.row for worker in self._workers}
         row = next((each for each in self._numbers.rows if each not in taken), None)
         if row is None:
             return False
         cells = self._numbers.row(row)
         cells[Column.NUMBER] = number
-        process = self._spawn(row, number)
+        if (process := self._start_worker(row, number)) is None:
+            return False
         cells[Column.STATE], cells[Column.PID] = ProcessState.STARTING, process.pid
         self._workers.append(Worker(number, row, process, replaced))
         return True
@@ -134,8 +148,30 @@ class Supervisor:
             if worker.was_ready and monotonic() - cells[Column.HEARTBEAT] > STUCK_S:
                 self._log("a worker is stuck; ending it", worker)
                 worker.process.kill()
-        if all(worker.was_ready for worker in self._workers) and not self._due:
+        if not self._service[ServiceColumn.STARTED] and not self._due and all(each.was_ready for each in self._workers):
             self._service[ServiceColumn.STARTED] = 1
+            self._on_started()
+
+    def _watch_template(self) -> None:
+        """Note that the code of a worker cannot be imported."""
+        if (status := self._template.failure()) is None:
+            return
+        if not self._service[ServiceColumn.STARTED]:
+            self._end_without_start(status)
+            return
+        self._logger.error("the code of a worker does not start", extra={"fields": {"status": status}})
+        if self._replacing:
+            self._keep_present()
+
+    def _keep_present(self) -> None:
+        """Give up the replacement of the workers."""
+        self._to_replace.clear()
+        self._replacing = False
+        self._service[ServiceColumn.NOT_REPLACED] += 1
+
+    def _end_without_start(self, status: int) -> None:
+        self._status = status if status > 0 else 1  # as with a single process; the process has told why
+        self._end(signal.SIGTERM)
 
     def _became_ready(self, worker: Worker) -> None:
         worker.was_ready = True
@@ -166,25 +202,23 @@ class Supervisor:
             self._numbers.clear(worker.row)
             if self._ends_at is None and not worker.ends:
                 self._lost(worker)
+        self._orphans.reap()
 
     def _lost(self, worker: Worker) -> None:
-        status = worker.process.returncode
+        status = worker.process.returncode or 0
         if any(each.replaced is worker for each in self._workers):
             self._log("a worker ended before it was replaced", worker, status=status)
         elif worker.replaced is not None and worker.replaced in self._workers:
-            self._to_replace.clear()
-            self._replacing = False
-            self._service[ServiceColumn.NOT_REPLACED] += 1
+            self._keep_present()
             self._log("a new worker did not start; the present ones stay", worker, status=status)
         elif not worker.was_ready and not self._service[ServiceColumn.STARTED]:
-            self._status = status if status > 0 else 1  # as with a single process; the worker has told why
-            self._end(signal.SIGTERM)
+            self._end_without_start(status)
         else:
             self._service[ServiceColumn.RESTARTS] += 1
             failures = self._failures[worker.number] = (
                 0 if worker.was_ready else self._failures.get(worker.number, 0) + 1
             )
-            pause = min(MAX_PAUSE_S, FIRST_PAUSE_S * 2 ** (failures - 1)) if failures else 0.0
+            pause = pause_after(failures)
             self._due[worker.number] = monotonic() + pause
             self._log("a worker ended; starting another", worker, status=status, pause_s=pause)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+import psutil
 
 from tests.service.conftest import eventually
 
@@ -26,8 +27,14 @@ class RunningProcesses:
 
     def workers(self) -> list[int]:
         """Return the process ids of the workers."""
-        children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
-        return sorted(map(int, children.read_text().split()))
+        return [child.pid for child in self._children() if child.name() == "attendex-worker"]
+
+    def template(self) -> int:
+        """Return the process id of the template, of which the workers are copies."""
+        return next(child.pid for child in self._children() if child.name() != "attendex-worker")
+
+    def _children(self) -> list[psutil.Process]:
+        return sorted(psutil.Process(self.process.pid).children(), key=lambda child: child.pid)
 
     def is_ready(self) -> bool:
         """Check whether all workers are ready."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -131,3 +133,13 @@ def test_each_process_streams_the_events_of_a_job(clients: tuple[httpx.Client, h
             assert answer.headers["Content-Type"].startswith("text/event-stream")
             assert "Content-Encoding" not in answer.headers
             assert any("done" in line for line in answer.iter_lines())
+
+
+def test_a_worker_comes_back_although_the_template_is_dead(served: RunningProcesses) -> None:
+    before, template = served.workers(), served.template()
+    os.kill(template, signal.SIGKILL)
+    os.kill(before[1], signal.SIGKILL)
+    eventually(lambda: len(served.workers()) == 2 and before[1] not in served.workers(), 180)
+    eventually(served.is_ready, 180)
+    assert served.workers()[0] == before[0]
+    assert served.template() != template

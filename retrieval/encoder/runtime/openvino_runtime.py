@@ -42,6 +42,11 @@ LONG_STATES_TOKENS = 64  # token states of texts above this length use steps of 
 LONG_STATES_STEP = 32
 
 
+def import_openvino() -> None:
+    """Import the library ahead of its first use: that takes half a second."""
+    import openvino  # noqa: F401
+
+
 def round_length(length: int) -> int:
     """Round a text's length up, so that a compiled shape serves later queries."""
     return round_up(length, 4 if length <= 32 else 8 if length <= 128 else 16)
