@@ -22,7 +22,9 @@ from indexer.sources.source import FoundFile
 from indexer.writing.garbage import Retention
 from indexer.writing.pending_generation import SegmentLimits, WriterCounts
 from retrieval import errors
+from retrieval.bm25_options import Bm25Options
 from retrieval.encoder.runtime.token_batches import TokenBatch
+from retrieval.index.collection.shards import ShardAction, ShardAnswer, ShardRequest, WeightedTerms
 from retrieval.index.storage.settings import CollectionSettings, settings_from_json, settings_to_json
 from retrieval.index.vectors.token_codes import TokenCodes
 from retrieval.types import Document, EncoderFingerprint, FieldType, Passage, Section
@@ -43,9 +45,13 @@ RECORDS = (  # a message names a class by its position
     SegmentLimits,
     WriterCounts,
     Retention,
+    ShardRequest,
+    ShardAnswer,
+    WeightedTerms,
+    Bm25Options,
 )
-ENUMS = (FieldType, FileStatus)
-RECORD, ENUM, TUPLE, ARRAY, PATH, TIME, ERROR, SETTINGS, BIG = range(9)  # codes of extension types
+ENUMS = (FieldType, FileStatus, ShardAction)
+RECORD, ENUM, TUPLE, ARRAY, PATH, TIME, ERROR, SETTINGS, BIG, BITMAP = range(10)  # codes of extension types
 SURROGATES = "surrogatepass"  # names of files may hold half a pair
 
 
@@ -71,6 +77,8 @@ def _packed(value: Any) -> msgpack.ExtType | str:
         return str(value)
     if isinstance(value, tuple):
         return msgpack.ExtType(TUPLE, encode(list(value)))
+    if isinstance(value, np.ndarray) and value.dtype == np.bool_ and value.ndim == 1:
+        return msgpack.ExtType(BITMAP, encode([len(value), np.packbits(value).tobytes()]))
     if isinstance(value, np.ndarray):
         file = io.BytesIO()
         np.save(file, value, allow_pickle=False)
@@ -115,6 +123,11 @@ def _unpacked(code: int, data: bytes) -> Any:
         return settings_from_json(decode(data))
     if code == BIG:
         return int(data)
+    if code == BITMAP:
+        length, packed = decode(data)
+        if not 0 <= length <= 8 * len(packed):
+            raise ValueError(f"a message has {len(packed)} bytes for {length} bits")
+        return np.unpackbits(np.frombuffer(packed, np.uint8), count=length).view(np.bool_)
     raise ValueError(f"a message has an unknown part {code}")
 
 

@@ -28,7 +28,7 @@ def answer_of_shards(
         view = reader.without(failed) if failed else reader
         try:
             result = answer(view)
-        except (CorruptCollection, StorageError) as error:
+        except (CorruptCollection, StorageError, ShardUnavailable) as error:
             shard = reader.shard_of(error)
             if shard is None or shard in failed:
                 raise
@@ -40,14 +40,16 @@ def answer_of_shards(
             return replace(result, shards=ShardCounts(total, total - len(failed), tuple(failed.values())))
 
 
-def _reason(error: CorruptCollection | StorageError) -> str:
+def _reason(error: CorruptCollection | StorageError | ShardUnavailable) -> str:
     """Return the cause without a path: clients see it."""
+    if isinstance(error, ShardUnavailable):
+        return str(error)
     return "its files are damaged" if isinstance(error, CorruptCollection) else "its files cannot be read"
 
 
 def _unavailable(collection: str, failed: FailedShard) -> ShardUnavailable:
     return ShardUnavailable(
-        f"shard {failed.shard} of {collection} cannot answer: {failed.reason}; check it with `attendex verify`, or "
-        "give `partial` `allow` to search the other shards",
+        f"shard {failed.shard} of {collection} cannot answer: {failed.reason}; try again, or check it with "
+        "`attendex verify`, or give `partial` `allow` to search the other shards",
         shard=failed.shard,
     )

@@ -22,7 +22,7 @@ from retrieval.encoder.sparse import SparseEncoder, load_sparse_encoder
 from retrieval.errors import BadQuery
 from retrieval.explanations import Explanation, Replacement
 from retrieval.index.collection.index_reader import IndexReader
-from retrieval.index.collection.sharded_reader import ShardedReader, open_reader
+from retrieval.index.collection.sharded_reader import JoinShards, ShardedReader, open_reader
 from retrieval.results import Hit, SearchResult, Timings, Total, TotalRelation
 from retrieval.search.answer_size import fit_answer
 from retrieval.search.boosts import BoostedRanker, match_set_rows, total_of_boosted_page, with_boost_parts, with_boosts
@@ -371,15 +371,15 @@ def open_searcher(
     previous: IndexReader | None = None,
     rerankers: Rerankers | None = None,
     sparse_encoder: SparseEncoder | None = None,
+    join: JoinShards = ShardedReader,
 ) -> Searcher:
     """Open a collection with the encoders that made it.
 
-    `encoder` and `sparse_encoder` must be these; without them, they are loaded by their recorded names.  With
-    `previous`, an open earlier generation, only the files that changed are opened, and unchanged canaries are not
-    encoded again.  `rerankers` finds rerankers by name; by default, names are folders.  Raises NotACollection,
-    CorruptCollection, EncoderMismatch.
+    `encoder` and `sparse_encoder` must be these; by default, they are loaded by their recorded names.  With `previous`,
+    an open earlier generation, unchanged files stay open, and unchanged canaries are not encoded.  `rerankers` are
+    found by name, by default folders.  `join`: see `open_reader`.  Raises CollectionError, EncoderMismatch.
     """
-    reader = open_reader(path, generation, previous=previous)
+    reader = open_reader(path, generation, previous=previous, join=join)
     try:
         made_by = reader.manifest.encoder
         encoder = encoder or load_recorded_encoder(made_by)

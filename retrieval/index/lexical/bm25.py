@@ -69,21 +69,21 @@ class Bm25Weighting:
     """The score of a term of a query; `weight` is n(t, q) · idf(t) · (k1 + 1)."""
 
     def __init__(self, weight: float, norms: LengthNorms) -> None:
-        self._weight = weight
+        self.weight = weight
         self._norms = norms
 
     def max_score(self, postings: TermPostings) -> float:
         """Return an upper bound of the scores of the term in a segment."""
-        return self._weight * self._norms.max_saturation(postings)
+        return self.weight * self._norms.max_saturation(postings)
 
     def score(self, rows: Rows, frequencies: NDArray[Any]) -> NDArray[np.float64]:
         """Return the score of each of `rows`, in which the term has these frequencies."""
         frequency = frequencies.astype(np.float64)
-        return self._weight * frequency / (frequency + self._norms.values[rows])
+        return self.weight * frequency / (frequency + self._norms.values[rows])
 
     def score_float32(self, rows: Rows, frequencies: NDArray[Any]) -> NDArray[np.float32]:
         """Return the scores in less time, rounded."""
         scores = frequencies.astype(np.float32)
         scores /= scores + self._norms.values_float32[rows]
-        scores *= np.float32(self._weight)
+        scores *= np.float32(self.weight)
         return scores

@@ -102,6 +102,21 @@ class LexicalReader:
         terms = self._terms(query, statistics)
         return PostingsQuery(terms, self.live_rows, self._allowed(query, allowed, document_of))
 
+    def weighted_query(
+        self,
+        terms: Sequence[tuple[str, float]],
+        average_length: float,
+        bm25: Bm25Options | None,
+        allowed: Bitmap | None = None,
+    ) -> PostingsQuery:
+        """Open a query by terms with their weights, in its order.
+
+        The weights, as in `TermScores.weight`, and the average length may count more passages than this index has.
+        """
+        norms = self._norms_for(average_length, bm25)
+        found = (self._weighted_term(text, weight, norms, bm25) for text, weight in terms)
+        return PostingsQuery([term for term in found if term is not None], self.live_rows, allowed)
+
     def search(self, query: ParsedQuery, k: int, *, allowed: Bitmap | None = None) -> Ranking:
         """Return the k best rows, as `PostingsQuery.rank` does."""
         return self.query(query, allowed).rank(k)
@@ -214,12 +229,28 @@ class LexicalReader:
             if limit:
                 idf = min(idf, sum(map(statistics.idf, limit)))
             norms = self._norms_for(statistics.average_length, bm25)
-            weight = times * idf * (norms.k1 + 1.0)
-            title = self._title_weight(bm25)
-            postings = title.postings(text, indexed.postings) if title else indexed.postings
-            term = TermScores(text, Bm25Weighting(weight, norms), self.live_rows, postings)
-            own_rows = term.num_postings if title else 0  # the frequencies are then in memory
-            self._term_scores.put(key, term, _ROWS_PER_TERM + term.max_cached_rows + own_rows)
+            term = self._new_term(key, indexed, Bm25Weighting(times * idf * (norms.k1 + 1.0), norms), bm25)
+        return term
+
+    def _weighted_term(
+        self, text: str, weight: float, norms: LengthNorms, bm25: Bm25Options | None
+    ) -> TermScores | None:
+        """Return the scores of a term with a weight; None for a term without rows."""
+        key = (text, weight, norms.average_length, bm25)
+        term = self._term_scores.get(key)
+        if term is None and (indexed := self._index.term(text)).postings:
+            term = self._new_term(key, indexed, Bm25Weighting(weight, norms), bm25)
+        return term
+
+    def _new_term(
+        self, key: tuple[object, ...], indexed: IndexedTerm, weighting: Bm25Weighting, bm25: Bm25Options | None
+    ) -> TermScores:
+        """Make the scores of a term, and keep them under a key that begins with its text."""
+        text, title = str(key[0]), self._title_weight(bm25)
+        postings = title.postings(text, indexed.postings) if title else indexed.postings
+        term = TermScores(text, weighting, self.live_rows, postings)
+        own_rows = term.num_postings if title else 0  # the frequencies are then in memory
+        self._term_scores.put(key, term, _ROWS_PER_TERM + term.max_cached_rows + own_rows)
         return term
 
     def _allowed(self, query: ParsedQuery, allowed: Bitmap | None, document_of: Rows | None) -> Bitmap | None:

@@ -5,7 +5,7 @@ score(q, p) = Σ over terms t of q:  weight(t, q) · impact(t, p) · scale
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,19 +27,19 @@ class ImpactWeighting:
     """The score of one term of a query: its weight times the impact in a passage."""
 
     def __init__(self, weight: float) -> None:
-        self._weight = weight  # times the scale
+        self.weight = weight  # times the scale
 
     def max_score(self, postings: TermPostings) -> float:
         """Return the greatest score of the term in a segment."""
-        return self._weight * postings.most
+        return self.weight * postings.most
 
     def score(self, rows: Rows, frequencies: NDArray[Any]) -> NDArray[np.float64]:  # noqa: ARG002
         """Return the score for each impact; the rows do not matter."""
-        return self._weight * frequencies.astype(np.float64)
+        return self.weight * frequencies.astype(np.float64)
 
     def score_float32(self, rows: Rows, frequencies: NDArray[Any]) -> NDArray[np.float32]:  # noqa: ARG002
         """Return the scores in less time, rounded."""
-        return np.float32(self._weight) * frequencies.astype(np.float32)
+        return np.float32(self.weight) * frequencies.astype(np.float32)
 
 
 class SparseReader:
@@ -54,6 +54,16 @@ class SparseReader:
         """Open a query once, to rank and score it.  allowed: (rows,), those of a filter."""
         terms = [scores for _, _, scores in self._terms(weights)]
         return PostingsQuery(terms, self._index.rows, allowed)
+
+    def weighted_query(self, terms: Sequence[tuple[str, float]], allowed: Bitmap | None = None) -> PostingsQuery:
+        """Open a query by terms with their weights times the scale, in its order."""
+        found = ((text, weight, self._index.term(text).postings) for text, weight in terms)
+        scores = [
+            TermScores(text, ImpactWeighting(weight), self._index.rows, postings)
+            for text, weight, postings in found
+            if postings
+        ]
+        return PostingsQuery(scores, self._index.rows, allowed)
 
     def weighted_terms(self, weights: TermWeights, row: int) -> tuple[WeightedTerm, ...]:
         """Split the score of a row by the terms of the query that the passage has."""

@@ -25,6 +25,8 @@ def scores_all(num_rows: int, num_postings: int) -> bool:
 class TermWeighting(Protocol):
     """The score of a term in a passage, by the frequency in its posting."""
 
+    weight: float  # of the term in the query, a factor of each score
+
     def max_score(self, postings: TermPostings) -> float:
         """Return an upper bound of the scores of the term in a segment."""
 
@@ -40,6 +42,7 @@ class TermScores:
 
     def __init__(self, text: str, weighting: TermWeighting, rows: LiveRows, postings: Sequence[TermPostings]) -> None:
         self.text = text
+        self.weight = weighting.weight
         self.max_score = max(map(weighting.max_score, postings)) * _BOUND_MARGIN  # of any passage
         self.num_postings = sum(len(part.passages) for part in postings)
         exhaustive = scores_all(len(rows), self.num_postings)

@@ -9,7 +9,7 @@ import msgpack
 import numpy as np
 import pytest
 
-from indexer.cluster.messages import RECORD, RECORDS, decode, encode
+from indexer.cluster.messages import BITMAP, RECORD, RECORDS, decode, encode
 from indexer.readers.base.options import ReadOptions
 from indexer.readers.base.outcomes import DocumentOrigin, FileOutcome, FileStatus
 from indexer.sources.source import FoundFile
@@ -48,6 +48,15 @@ def test_a_message_holds_arrays_and_settings(bench: Bench) -> None:
     assert decoded.dtype == array.dtype
     assert np.array_equal(decoded, array)
     assert settings_to_json(settings) == settings_to_json(bench.settings)
+
+
+def test_a_bitmap_takes_a_bit_for_each_row() -> None:
+    rows = np.arange(1001) % 3 == 0
+    message = encode(rows)
+    assert len(message) < 1001 / 8 + 20
+    assert np.array_equal(decode(message), rows)
+    with pytest.raises(ValueError, match="1 bytes for 1000000000000 bits"):
+        decode(msgpack.packb(msgpack.ExtType(BITMAP, msgpack.packb([10**12, b"a"]))))
 
 
 def test_errors_keep_their_message_and_place() -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,19 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from indexer.building.collection_lifecycle import new_settings
+from indexer.cluster.messages import decode, encode
 from indexer.writing.document_writer import DocumentWriter
 from indexer.writing.sharded_writer import open_writer
+from indexer.writing.sparse_build import sparse_settings
 from retrieval.bm25_options import Bm25Options
+from retrieval.encoder.sparse import SparseEncoder
 from retrieval.errors import ShardUnavailable
+from retrieval.index.collection.index_reader import IndexReader
+from retrieval.index.collection.routed_reader import RoutedReader
 from retrieval.index.collection.sharded_reader import ShardedReader
+from retrieval.index.collection.shards import ShardAnswer, ShardRequest, answer
 from retrieval.index.storage.settings import ChunkSettings, LexicalSettings, VectorSettings
+from retrieval.index.storage.sharded_manifest import ShardedManifest
 from retrieval.results import FailedShard, SearchResult, ShardCounts
 from retrieval.search.searcher import Searcher, open_searcher
 from retrieval.types import Document, GroupBy, Mode, Partial, Passage, SearchRequest, Syntax, Vectors
@@ -55,17 +62,21 @@ def write(
     shards: int,
     batches: Sequence[Sequence[tuple[Document, Vectors]]],
     gone: Sequence[str],
+    vectors: VectorSettings | None = None,
+    sparse_encoder: SparseEncoder | None = None,
 ) -> None:
     """Commit each batch as a generation, and the deletions with the last one."""
     create = new_settings(
-        library.encoder, chunking=ChunkSettings(), lexical=LexicalSettings(), vectors=VectorSettings()
+        library.encoder, chunking=ChunkSettings(), lexical=LexicalSettings(), vectors=vectors or VectorSettings()
     )
+    if sparse_encoder is not None:
+        create = replace(create, sparse=sparse_settings(sparse_encoder))
     for number, batch in enumerate(batches):
         with open_writer(path, create=create, shards=shards) as writer:
             add(writer, batch)
             if number == len(batches) - 1:
                 writer.delete(gone)
-            writer.commit(library.encoder)
+            writer.commit(library.encoder, sparse_encoder)
 
 
 def add(writer: DocumentWriter, batch: Sequence[tuple[Document, Vectors]]) -> None:
@@ -73,6 +84,35 @@ def add(writer: DocumentWriter, batch: Sequence[tuple[Document, Vectors]]) -> No
     passages = [[Passage(0, len(each.text))] for each in made]
     if batch:
         writer.add(made, passages, np.array([vector for _, vector in batch], np.float32))
+
+
+@dataclass(frozen=True)
+class MessageShard:
+    """A shard of this process that answers messages, as one in another process does."""
+
+    reader: IndexReader
+    fails: bool = False
+
+    @property
+    def name(self) -> str:
+        return self.reader.path.name
+
+    def ask(self, request: ShardRequest) -> Callable[[], ShardAnswer]:
+        message = encode(request)
+        return lambda: self._answer(message)
+
+    def _answer(self, message: bytes) -> ShardAnswer:
+        if self.fails:
+            raise ShardUnavailable("its process does not answer", shard=self.name)
+        answered: ShardAnswer = decode(encode(answer(self.reader, decode(message))))
+        return answered
+
+    def close(self) -> None:
+        """Leave the reader to its owner."""
+
+
+def routed(path: Path, manifest: ShardedManifest, shards: Sequence[IndexReader]) -> RoutedReader:
+    return RoutedReader(path, manifest, shards, [MessageShard(each) for each in shards])
 
 
 def comparable(result: SearchResult) -> Any:
@@ -101,6 +141,9 @@ def test_answers_equal_those_of_one_collection(
         for shards in (0, *data.draw(st.lists(st.sampled_from(SHARD_COUNTS), min_size=1, max_size=2, unique=True))):
             write(root / str(shards), library, shards, batches, gone)
             opened[shards] = stack.enter_context(open_searcher(root / str(shards), encoder=library.encoder))
+            if shards:
+                by_messages = open_searcher(root / str(shards), encoder=library.encoder, join=routed)
+                opened[-shards] = stack.enter_context(by_messages)
         for _ in range(6):
             request = SearchRequest(
                 data.draw(st.sampled_from(QUERIES)),
@@ -186,6 +229,44 @@ def test_a_damaged_shard_fails_the_search_or_is_left_out(
             assert answer.shards == ShardCounts(4, 3, (FailedShard("0001", "its files are damaged"),))
             assert answer.hits
             assert not {hit.id for hit in answer.hits} & set(ids_of_shard(whole_and_sharded[1], "0001"))
+
+
+def test_a_shard_that_does_not_answer_fails_the_search_or_is_left_out(
+    whole_and_sharded: tuple[Searcher, Searcher], library: Searcher
+) -> None:
+    sharded = whole_and_sharded[1]
+
+    def join(path: Path, manifest: ShardedManifest, shards: Sequence[IndexReader]) -> RoutedReader:
+        return RoutedReader(path, manifest, shards, [MessageShard(each, each.path.name == "0002") for each in shards])
+
+    with open_searcher(sharded.reader.path, encoder=library.encoder, join=join) as searcher:
+        request = SearchRequest("trees and squirrels", k=500, count=True, exact=True)
+        with pytest.raises(ShardUnavailable, match=r"shard 0002 of c4 cannot answer: its process.*give `partial`"):
+            searcher.search(request)
+        answer = searcher.search(replace(request, partial=Partial.ALLOW))
+        assert answer.shards == ShardCounts(4, 3, (FailedShard("0002", "its process does not answer"),))
+        others = {each.id for each in documents()} - set(ids_of_shard(sharded, "0002"))
+        assert {hit.id for hit in answer.hits} <= others
+        assert len(answer.hits) > 3
+
+
+def test_shards_rank_windows_and_sparse_weights(
+    library: Searcher, sparse_library: Searcher, pool: list[tuple[Document, Vectors]], tmp_path: Path
+) -> None:
+    sparse = sparse_library.sparse_encoder
+    given = {"encoder": library.encoder, "sparse_encoder": sparse}
+    with ExitStack() as stack:
+        opened = []
+        for shards, join in ((0, ShardedReader), (2, ShardedReader), (2, routed)):
+            path = tmp_path / str(shards)
+            if not path.exists():
+                write(path, library, shards, [pool[:12]], [], VectorSettings(window_sentences=1), sparse)
+            opened.append(stack.enter_context(open_searcher(path, join=join, **given)))  # type: ignore[arg-type]
+        for options in ({"mode": Mode.SPARSE}, {"mode": Mode.DENSE, "window_share": 0.5}, {"count": True}):
+            request = SearchRequest("old trees and halley comet", exact=True, k=12, **options)  # type: ignore[arg-type]
+            whole, *sharded = (outcome(each, request) for each in opened)
+            assert sharded == [whole, whole]
+            assert whole.hits
 
 
 def ids_of_shard(searcher: Searcher, name: str) -> list[str]:
