@@ -16,6 +16,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from retrieval.encoder.remote.access import make_access
 from retrieval.errors import AttendexError, EncoderUnavailable
+from retrieval.index.collection.sharded_reader import JoinShards, ShardedReader
 from retrieval.index.storage.sharded_manifest import read_whole_manifest
 from retrieval.search.searcher import Searcher, open_searcher
 from retrieval.types import Partial, SearchRequest
@@ -150,11 +151,12 @@ def create_app(
     lifecycle: Lifecycle | None = None,
     encoders: EncoderRegistry | None = None,
     tracing: TracerProvider | None = None,
+    join: JoinShards = ShardedReader,
 ) -> FastAPI:
     """Return the service for the collection, or the folder of collections, at `root`.
 
     `encoders` may be shared by several applications of one process; `tracing` gets a span for each request.
-    Raises SettingsError, EncoderError.
+    `join` decides where the shards of a collection rank.  Raises SettingsError, EncoderError.
     """
     metrics = Metrics()
     lifecycle = lifecycle or Lifecycle()
@@ -167,7 +169,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[State]:
-        services = make_services(root, settings, lifecycle, metrics, encoders, rerankers)
+        services = make_services(root, settings, lifecycle, metrics, encoders, rerankers, join)
         try:
             async with services.answering, background_work(services, keys, forwarded):
                 lifecycle.search_gate = services.searches
@@ -242,9 +244,10 @@ def make_services(
     metrics: Metrics,
     encoders: EncoderRegistry,
     rerankers: RerankerRegistry,
+    join: JoinShards,
 ) -> Services:
     peers, calls = lifecycle.peers, settings.queue.length
-    opened = OpenCollections(root, lambda path, previous: open_warm(path, encoders, rerankers, previous), peers)
+    opened = OpenCollections(root, lambda path, previous: open_warm(path, encoders, rerankers, previous, join), peers)
     folders = JobFolders(settings.jobs)
     recall = RecallWatch(opened, settings.recall_sample, peers)
     slow = BoundedThreadPool(max(1, cores() // 2), calls, peers.count(Column.LONG_CALLS), metrics)
@@ -286,7 +289,11 @@ def open_query_log(settings: QueryLogSettings, metrics: Metrics, processes: int)
 
 
 def open_warm(
-    path: Path, encoders: EncoderRegistry, rerankers: RerankerRegistry, previous: Searcher | None = None
+    path: Path,
+    encoders: EncoderRegistry,
+    rerankers: RerankerRegistry,
+    previous: Searcher | None = None,
+    join: JoinShards = ShardedReader,
 ) -> Searcher:
     """Return a searcher that answered one search, so that its files are mapped.
 
@@ -298,7 +305,7 @@ def open_warm(
     sparse_encoder = encoders.sparse(settings.sparse.encoder.name) if settings.sparse else None
     earlier = previous.reader if previous else None
     searcher = open_searcher(
-        path, encoder=encoder, previous=earlier, rerankers=rerankers, sparse_encoder=sparse_encoder
+        path, encoder=encoder, previous=earlier, rerankers=rerankers, sparse_encoder=sparse_encoder, join=join
     )
     partial = Partial.FAIL if previous else Partial.ALLOW
     with suppress(EncoderUnavailable):  # lexical searches go on without a remote encoder

@@ -14,7 +14,24 @@ from retrieval.errors import NotACollection, SettingsError
 from retrieval.util.terminal import reports_errors, stderr
 
 if TYPE_CHECKING:
+    from retrieval.index.collection.sharded_reader import JoinShards
     from service.config.settings import Settings
+
+Rerankers = Annotated[
+    list[str] | None,
+    typer.Option(metavar="NAME=FOLDER", help="Reranker that searches can name, a preset or a folder; repeatable."),
+]
+Engine = Annotated[str | None, typer.Option(help="Where shards rank: local, or a ray cluster.", show_default="local")]
+RayAddress = Annotated[
+    str | None, typer.Option(metavar="HOST:PORT", help="The Ray cluster.", show_default="RAY_ADDRESS, or a new one")
+]
+Replicas = Annotated[
+    int | None, typer.Option(metavar="N", help="Processes for each shard, with ray.", show_default="1")
+]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="NAME=VALUE", help="A setting of `attendex settings`.", show_default=False),
+]
 
 
 @reports_errors
@@ -32,17 +49,14 @@ def serve(
     degrade: Annotated[
         bool, typer.Option("--degrade", help="Under overload, answer hybrid searches from the lexical index alone.")
     ] = False,
-    reranker: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME=FOLDER", help="Reranker that searches can name, a preset or a folder; repeatable."),
-    ] = None,
+    reranker: Rerankers = None,
     follow: Annotated[str | None, typer.Option(metavar="SOURCE", help="Serve a copy of a folder or s3://….")] = None,
+    engine: Engine = None,
+    ray_address: RayAddress = None,
+    replicas: Replicas = None,
     watch: Annotated[bool, typer.Option("--watch", help="Read the sources of the settings, and keep up.")] = False,
     config: Annotated[Path | None, typer.Option(help="Settings file (TOML).", show_default=False)] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="NAME=VALUE", help="A setting of `attendex settings`.", show_default=False),
-    ] = None,
+    assignments: Assignments = None,
 ) -> None:
     """Serve collections over HTTP until Ctrl-C or SIGTERM.
 
@@ -57,6 +71,8 @@ def serve(
       attendex serve collections --config attendex.toml --watch
 
       attendex serve copies --follow s3://bucket/collections
+
+      attendex serve papers --engine ray --ray-address 10.0.0.5:6379 --replicas 2
     """
     from service.runtime.process import prepare_process
 
@@ -65,7 +81,8 @@ def serve(
 
     given: dict[str, Any] = {"host": host, "port": port, "processes": processes, "keys": keys, "config": config}
     given |= {"insecure": insecure or None, "degrade": degrade or None, "rerankers": reranker or None}
-    given |= {"follow.source": follow}
+    given |= {"follow.source": follow, "cluster.engine": engine, "cluster.address": ray_address}
+    given |= {"cluster.replicas": replicas}
     flags = parse_assignments(assignments or []) | {name: value for name, value in given.items() if value is not None}
     _serve(directory, load_settings(flags), flags, watch=watch)
 
@@ -77,9 +94,12 @@ def _serve(directory: Path, settings: Settings, flags: Mapping[str, Any], *, wat
     check_directory(directory)
     check_exposure(settings)
     with _watched(directory, settings) if watch else nullcontext():
-        if settings.worker_processes > 1:
+        if settings.cluster.engine == "ray":
+            serve_on_cluster(directory, settings)
+        elif settings.worker_processes > 1:
             raise typer.Exit(serve_with_workers(directory, settings, flags))
-        serve_alone(directory, settings)
+        else:
+            serve_alone(directory, settings)
 
 
 def _watched(directory: Path, settings: Settings) -> AbstractContextManager[object]:
@@ -93,7 +113,23 @@ def _watched(directory: Path, settings: Settings) -> AbstractContextManager[obje
     return SyncProcess(directory, settings.sources)
 
 
-def serve_alone(directory: Path, settings: Settings) -> None:
+def serve_on_cluster(directory: Path, settings: Settings) -> None:
+    """Serve the collections in this process; their shards rank on a Ray cluster.
+
+    Raises SettingsError, ClusterError, MissingExtra.
+    """
+    from indexer.cluster.connection import connected
+    from service.cluster.shard_replicas import ClusterShards
+
+    if settings.worker_processes > 1:
+        raise SettingsError("--engine ray serves with one process; run the command on several machines instead")
+    cluster = settings.cluster
+    with connected(cluster.address) as ray:
+        shards = ClusterShards(ray, cluster.replicas, settings.queue.length, settings.limits.seconds)
+        serve_alone(directory, settings, shards.join)
+
+
+def serve_alone(directory: Path, settings: Settings, join: JoinShards | None = None) -> None:
     """Serve the collections in this process, until a signal."""
     from service.commands.worker import run_server
     from service.http.listening import listen, url_of
@@ -105,7 +141,7 @@ def serve_alone(directory: Path, settings: Settings) -> None:
         announce(directory, url_of(listener))
         return listener
 
-    run_server(directory, settings, Peers.alone(), Server, opened)
+    run_server(directory, settings, Peers.alone(), Server, opened, join)
 
 
 def serve_with_workers(directory: Path, settings: Settings, flags: Mapping[str, Any]) -> int:

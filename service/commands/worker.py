@@ -21,6 +21,7 @@ from retrieval.util.visible_text import visible
 from service.runtime.process import give_back_memory, prepare_process, raise_open_files
 
 if TYPE_CHECKING:
+    from retrieval.index.collection.sharded_reader import JoinShards
     from service.config.settings import Settings
     from service.http.server import Server
     from service.processes.launch import WorkerOrders
@@ -82,8 +83,13 @@ def run_server(
     peers: Peers,
     kind: type[Server],
     open_listener: Callable[[], socket.socket],
+    join: JoinShards | None = None,
 ) -> None:
-    """Serve the collections on a socket, until a signal."""
+    """Serve the collections on a socket, until a signal.
+
+    `join` decides where shards rank; by default, in this process.
+    """
+    from retrieval.index.collection.sharded_reader import ShardedReader
     from service.app import create_app
     from service.http.request_limits import Lifecycle
     from service.http.server import end_in_time, make_server
@@ -93,7 +99,7 @@ def run_server(
     raise_open_files(2 * settings.limits.connections)
     lifecycle = Lifecycle(peers)
     tracing = provider_from_environment()
-    app = create_app(directory, settings, lifecycle, tracing=tracing)
+    app = create_app(directory, settings, lifecycle, tracing=tracing, join=join or ShardedReader)
     server = make_server(app, lifecycle, settings, kind)
     with closing(open_listener()) as listener:
         set_up_logging(settings.log)

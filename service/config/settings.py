@@ -32,6 +32,7 @@ from retrieval.errors import SettingsError
 from retrieval.search.request import MAX_DEPTH, MAX_FACETS, MAX_QUERY_CHARACTERS
 from retrieval.util.cores import cores
 from service.config.answer_settings import AnswerSettings
+from service.config.cluster_settings import ClusterSettings
 from service.config.log_settings import LogSettings, QueryLogSettings
 from service.config.outgoing_settings import FollowSettings, RemoteSettings, SettingsGroup, WebhookSettings
 from service.config.upload_settings import JobSettings, UploadSettings
@@ -218,6 +219,7 @@ class Settings(BaseSettings):
     remote: RemoteSettings = Field(default_factory=RemoteSettings, description="Encoders behind a URL.")
     follow: FollowSettings = Field(default_factory=FollowSettings, description="Read replicas.")
     answer: AnswerSettings = Field(default_factory=AnswerSettings, description="Answers.")
+    cluster: ClusterSettings = Field(default_factory=ClusterSettings, description="Shards on a Ray cluster.")
 
     @field_validator("api_key")
     @classmethod

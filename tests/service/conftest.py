@@ -16,6 +16,7 @@ import httpx
 import pytest
 
 from indexer.building.pipeline import build_collection
+from retrieval.index.collection.sharded_reader import JoinShards, ShardedReader
 from service.app import create_app
 from service.config.settings import load_settings
 from service.http.listening import listen
@@ -82,11 +83,11 @@ def serve(encoders: EncoderRegistry) -> Serve:
     """
 
     @contextmanager
-    def serving(root: Path, **flags: Any) -> Iterator[Served]:
+    def serving(root: Path, join: JoinShards = ShardedReader, **flags: Any) -> Iterator[Served]:
         settings = load_settings({"port": 0, "log.requests": False, "drain_seconds": 0, "reload_seconds": 0.1} | flags)
         lifecycle = Lifecycle()
         listener = listen(settings)
-        server = make_server(create_app(root, settings, lifecycle, encoders), lifecycle, settings)
+        server = make_server(create_app(root, settings, lifecycle, encoders, join=join), lifecycle, settings)
         thread = threading.Thread(target=asyncio.run, args=(server.serve(sockets=[listener]),))
         thread.start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"

@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from retrieval.errors import SettingsError
 from retrieval.index.storage.manifest import MANIFEST
 from retrieval.index.storage.sharded_manifest import read_sharded_manifest
 from service.cli import app
+from service.commands.serve import serve_on_cluster
+from service.config.settings import load_settings
 from tests.service.conftest import DOCUMENTS, Serve, write_documents
 
 
@@ -113,3 +116,11 @@ def test_the_service_leaves_out_a_damaged_shard(root: Path, serve: Serve, monkey
         assert served.http.post(search, json=body).json()["shards"] == {"total": 3, "ok": 2, "failed": failed}
         metrics = served.http.get("/metrics").text
         assert 'attendex_shard_failures_total{collection="parts",shard="0001"} 2.0' in metrics
+
+
+def test_one_process_serves_shards_of_a_cluster(root: Path) -> None:
+    settings = load_settings({"cluster.engine": "ray", "processes": 2})
+    with pytest.raises(SettingsError, match="--engine ray serves with one process"):
+        serve_on_cluster(root, settings)
+    with pytest.raises(SettingsError, match=r"cluster\.engine"):
+        load_settings({"cluster.engine": "spark"})

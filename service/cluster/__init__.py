@@ -1,0 +1,1 @@
+"""The processes of a Ray cluster that rank the shards of a served collection."""
