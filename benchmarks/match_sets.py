@@ -13,7 +13,7 @@ from pathlib import Path
 
 from retrieval.metrics.tasks import EvaluationTask, read_beir
 from retrieval.results import Confidence
-from retrieval.search.request import MAX_DEPTH
+from retrieval.search.request_limits import MAX_DEPTH
 from retrieval.search.searcher import Searcher, open_searcher
 from retrieval.types import SearchRequest
 

@@ -384,7 +384,7 @@ def test_no_function_changes_module_state() -> None:
     assert wrong == []
 
 
-@pytest.mark.parametrize("start", ["service.cli", "indexer.readers.sandbox.worker"])
+@pytest.mark.parametrize("start", ["service.cli", "indexer.readers.sandbox.worker", "service.processes.launch"])
 def test_commands_and_parser_processes_start_without_the_heavy_libraries(start: str) -> None:
     program = f"import sys, {start}; print(*[name for name in {HEAVY!r} if name in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -13,7 +13,7 @@ import numpy as np
 
 from indexer.adapting.pairs import TrainingPair, TrainingPassage
 from retrieval.results import Hit
-from retrieval.search.request import MAX_QUERY_CHARACTERS
+from retrieval.search.request_limits import MAX_QUERY_CHARACTERS
 from retrieval.search.searcher import Searcher
 from retrieval.types import SearchRequest
 

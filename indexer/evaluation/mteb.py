@@ -25,7 +25,7 @@ from retrieval.index.metadata.filter_text import id_parts, ids_filter
 from retrieval.index.storage.settings import ChunkSettings
 from retrieval.metrics.run_queries import BATCH
 from retrieval.metrics.runs import strictly_decreasing
-from retrieval.search.request import MAX_DEPTH
+from retrieval.search.request_limits import MAX_DEPTH
 from retrieval.search.searcher import Searcher, open_searcher
 from retrieval.types import SearchRequest
 

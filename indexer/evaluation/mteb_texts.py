@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from retrieval.errors import InputError
-from retrieval.search.request import MAX_QUERY_CHARACTERS
+from retrieval.search.request_limits import MAX_QUERY_CHARACTERS
 from retrieval.types import ALL_DOCUMENTS
 
 TEXT_COLUMNS = ("text", "body")  # of a corpus; the code of MTEB reads the first, its documentation names the second

@@ -17,7 +17,7 @@ from retrieval.boosts import parse_each_boost
 from retrieval.commands.options import CollectionArgument, named_mode, named_syntax
 from retrieval.results import Confidence, TotalRelation
 from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS, PARAMETERS
-from retrieval.search.rerank_limits import RERANK_DEPTH, RERANK_WEIGHT
+from retrieval.search.request_limits import RERANK_DEPTH, RERANK_WEIGHT
 from retrieval.types import Detail, GroupBy, Included, Matching, Prefix, RerankOptions, SearchRequest, Syntax
 from retrieval.util.terminal import JsonOption, option_groups, print_json, reports_errors, stdout
 from retrieval.util.visible_text import visible

@@ -16,7 +16,13 @@ from retrieval.search.answer_contents import check_contents
 from retrieval.search.diversity import check_diversity
 from retrieval.search.fusion_methods import FUSIONS, PARAMETERS
 from retrieval.search.near_duplicates import check_near
-from retrieval.search.rerank_limits import MAX_RERANK_DEPTH
+from retrieval.search.request_limits import (
+    MAX_DEPTH,
+    MAX_EXAMPLES,
+    MAX_FACETS,
+    MAX_QUERY_CHARACTERS,
+    MAX_RERANK_DEPTH,
+)
 from retrieval.types import (
     ALL_DOCUMENTS,
     Detail,
@@ -38,11 +44,6 @@ _KINDS: Mapping[str, type[StrEnum]] = {
     "detail": Detail,
     "group_by": GroupBy,
 }
-
-MAX_DEPTH = 10_000  # offset + k
-MAX_QUERY_CHARACTERS = 20_000
-MAX_FACETS = 16
-MAX_EXAMPLES = 32  # documents to be like or unlike
 
 
 def checked(request: SearchRequest) -> SearchRequest:

@@ -29,7 +29,7 @@ from retrieval.search.fusion import PassageRanker
 from retrieval.search.hits import choose_passages
 from retrieval.search.late_interaction import LateReranker
 from retrieval.search.ranking import DocumentRanking
-from retrieval.search.rerank_limits import RERANK_WEIGHT, depth_of
+from retrieval.search.request_limits import RERANK_WEIGHT, depth_of
 from retrieval.search.rerankers import Rerankers
 from retrieval.types import Rows, Scores, SearchRequest
 from retrieval.util.work_budget import checkpoint

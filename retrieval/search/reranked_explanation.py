@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from retrieval.errors import BadQuery
 from retrieval.explanations import Explanation
-from retrieval.search.rerank_limits import depth_of
+from retrieval.search.request_limits import depth_of
 from retrieval.search.searcher import Searcher
 from retrieval.types import Detail, SearchRequest
 

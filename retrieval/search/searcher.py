@@ -65,8 +65,8 @@ from retrieval.search.ranking import (
 )
 from retrieval.search.readability import Readability
 from retrieval.search.request import checked
+from retrieval.search.request_limits import depth_of
 from retrieval.search.rerank import DocumentReranker
-from retrieval.search.rerank_limits import depth_of
 from retrieval.search.rerankers import RerankerFolders, Rerankers
 from retrieval.search.retrievers import RETRIEVERS, RetrieverType
 from retrieval.search.suggestions import Suggestions, suggest

@@ -29,7 +29,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from indexer.sources.settings import SourceSettings, wrong_values
 from retrieval.errors import SettingsError
-from retrieval.search.request import MAX_DEPTH, MAX_FACETS, MAX_QUERY_CHARACTERS
+from retrieval.search.request_limits import MAX_DEPTH, MAX_FACETS, MAX_QUERY_CHARACTERS
 from retrieval.util.cores import cores
 from service.config.answer_settings import AnswerSettings
 from service.config.cluster_settings import ClusterSettings

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from retrieval.errors import BadQuery, TooLarge
-from retrieval.search.rerank_limits import depth_of
+from retrieval.search.request_limits import depth_of
 from retrieval.types import SearchRequest
 from service.config.settings import RequestLimits
 

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from retrieval.errors import AttendexError, EncoderUnavailable, Overloaded, ShardUnavailable
 from retrieval.results import SearchResult
 from retrieval.search.request import checked
-from retrieval.search.rerank_limits import depth_of
+from retrieval.search.request_limits import depth_of
 from retrieval.search.searcher import EncodedRequest, Searcher
 from retrieval.types import Mode, Partial, SearchRequest
 from retrieval.util.cores import cores

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 from pydantic import AfterValidator, BaseModel, Field, model_validator
 
 from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS, PARAMETERS
-from retrieval.search.rerank_limits import MAX_RERANK_DEPTH, RERANK_DEPTH, RERANK_WEIGHT
+from retrieval.search.request_limits import MAX_RERANK_DEPTH, RERANK_DEPTH, RERANK_WEIGHT
 from service.client.options import (
     DetailName,
     GroupByName,

@@ -13,7 +13,7 @@ import httpx
 
 from retrieval.errors import CollectionNotFound, InputError, Overloaded, RemoteError
 from retrieval.results import Hit, SearchResult, Timings
-from retrieval.search.rerank_limits import depth_of
+from retrieval.search.request_limits import depth_of
 from retrieval.types import EncoderFingerprint, Mode, SearchRequest
 
 KEY_VARIABLE = "ATTENDEX_API_KEY"

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from retrieval.errors import BadQuery
-from retrieval.search.request import MAX_DEPTH, MAX_FACETS, MAX_QUERY_CHARACTERS, checked
+from retrieval.search.request import checked
+from retrieval.search.request_limits import MAX_DEPTH, MAX_FACETS, MAX_QUERY_CHARACTERS
 from retrieval.types import Mode, SearchRequest
 
 REQUEST = SearchRequest("roses")
