@@ -30,9 +30,9 @@ MEASURE = "nDCG@10"
 DEVELOPMENT = (0.1, 0.2, 30)  # share of the judged queries; a greater one where that gives fewer than so many
 TEST = (0.2, 0.3, 150)
 KNOWN_ITEMS = (100, 300)  # development and test, where there are no judgments
-POOL_DEPTH = 10  # hits of each development query in the pool
-RANDOM_DOCUMENTS = 100  # others in the pool
-POOL_DOCUMENTS = 600  # at most
+POOL_DEPTH = 4  # hits of each development query in the pool
+RANDOM_DOCUMENTS = 40  # others in the pool
+POOL_DOCUMENTS = 300  # at most
 
 
 @dataclass(frozen=True, slots=True)

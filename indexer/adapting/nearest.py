@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from indexer.adapting.pairs import TrainingPair, passages_of
+from indexer.adapting.pairs import TrainingPair, TrainingPassage, passages_of
 from retrieval.encoder.sentence import SentenceEncoder
 from retrieval.index.collection.index_reader import IndexReader
 
@@ -25,11 +25,23 @@ def with_nearest_passages(
     for start in range(0, len(pairs), BLOCK):
         block = pairs[start : start + BLOCK]
         candidates = [passages_of(reader, pair.passage.document)[:MAX_PASSAGES] for pair in block]
-        queries = encoder.encode_queries([pair.query for pair in block])
-        vectors = encoder.encode_passages([passage.text for passages in candidates for passage in passages])
-        first = 0
-        for pair, query, passages in zip(block, queries, candidates, strict=True):
-            scores = vectors[first : first + len(passages)] @ query
-            first += len(passages)
-            found.append(replace(pair, passage=passages[int(scores.argmax())]))
+        nearest = _nearest([pair.query for pair in block], candidates, encoder)
+        found += [replace(pair, passage=passage) for pair, passage in zip(block, nearest, strict=True)]
     return found
+
+
+def _nearest(
+    queries: Sequence[str], candidates: Sequence[Sequence[TrainingPassage]], encoder: SentenceEncoder
+) -> list[TrainingPassage]:
+    """Return the nearest candidate of each query; one candidate alone is not encoded."""
+    several = [i for i, passages in enumerate(candidates) if len(passages) > 1]
+    nearest = [passages[0] for passages in candidates]
+    if not several:
+        return nearest
+    vectors = encoder.encode_passages([passage.text for i in several for passage in candidates[i]])
+    first = 0
+    for i, query in zip(several, encoder.encode_queries([queries[i] for i in several]), strict=True):
+        scores = vectors[first : first + len(candidates[i])] @ query
+        first += len(candidates[i])
+        nearest[i] = candidates[i][int(scores.argmax())]
+    return nearest

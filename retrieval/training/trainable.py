@@ -96,13 +96,18 @@ class TrainableEncoder(nn.Module):
 
 
 def micro_batches(texts: Sequence[TokenIds], budget_tokens: int) -> Iterator[list[int]]:
-    """Yield the positions of texts in batches of `budget_tokens`, by length."""
+    """Yield the positions of texts in batches of `budget_tokens`, by length.
+
+    Texts lie end to end without padding, so the sum of their lengths counts.
+    """
     order = sorted(range(len(texts)), key=lambda i: len(texts[i]))
     batch: list[int] = []
+    tokens = 0
     for i in order:
-        if batch and (len(batch) + 1) * len(texts[i]) > budget_tokens:
+        if batch and tokens + len(texts[i]) > budget_tokens:
             yield batch
-            batch = []
+            batch, tokens = [], 0
         batch.append(i)
+        tokens += len(texts[i])
     if batch:
         yield batch

@@ -55,4 +55,5 @@ def test_micro_batches_take_every_text_once_and_keep_the_budget(texts: Sequence[
     batches = list(micro_batches(texts, 30))
     assert sorted(position for batch in batches for position in batch) == list(range(len(texts)))
     for batch in batches:
-        assert len(batch) == 1 or len(batch) * max(len(texts[i]) for i in batch) <= 30
+        assert len(batch) == 1 or sum(len(texts[i]) for i in batch) <= 30
+    assert len(list(micro_batches(texts, sum(map(len, texts))))) == 1  # padding takes no memory
