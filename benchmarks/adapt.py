@@ -38,7 +38,7 @@ def adapt(options: argparse.Namespace) -> Path | None:
     """Adapt, print the report, and return the folder; None if the base stays."""
     task = None if options.documents_only else halves(options)[0] if options.half else read_beir(options.beir, "train")
     settings = AdaptSettings(
-        kinds=tuple(options.pairs),
+        kinds=tuple(options.pairs if options.pairs is not None else AdaptSettings().kinds if task is None else ()),
         epochs=options.epochs,
         negatives=options.negatives,
         threads=options.threads,
@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder of the adapted encoder")
     parser.add_argument("--documents-only", action="store_true")
     parser.add_argument("--half", action="store_true", help="adapt with half of the split, measure the other half")
-    parser.add_argument("--pairs", nargs="*", default=AdaptSettings().kinds)
+    parser.add_argument("--pairs", nargs="*", help="kinds of pairs from documents")
     parser.add_argument("--negatives", type=int, default=AdaptSettings().negatives)
     parser.add_argument("--document-pairs", type=int, default=AdaptSettings().document_pairs)
     parser.add_argument("--epochs", type=float, default=AdaptSettings().epochs)

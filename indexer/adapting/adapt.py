@@ -41,6 +41,7 @@ from retrieval.util.temporaries import temporary_folder
 
 MIN_PAIRS = 64
 MIN_HELD_OUT = 20  # queries that choose, and that judge
+MEASUREMENTS = 2  # of the held-out measure during the run; each takes as long as some steps
 NEAR_DUPLICATE = 0.9  # share of common word groups
 MAX_QUERY_TOKENS, MAX_PASSAGE_TOKENS = 64, 192  # in training; longer texts are cut
 FOREIGN_LOSS = 0.01  # of the measure of the foreign task that an average may lose
@@ -52,11 +53,11 @@ class AdaptSettings:
 
     kinds: tuple[str, ...] = ("title", "heading", "question")  # of pairs from documents
     document_pairs: int = 2_000  # of each kind
-    batch: int = 48
-    negatives: int = 1  # hard ones of each pair
+    batch: int = 16
+    negatives: int = 0  # hard ones of each pair
     epochs: float = 2.0
-    rate: float = 2e-5
-    layer_decay: float = 0.9  # factor of the rate for each layer further down
+    rate: float = 4e-5
+    layer_decay: float = 1.0  # factor of the rate for each layer further down
     dropout: float = 0.1
     dimensions: tuple[int, ...] = ()
     budget_s: float = 3_600.0
@@ -258,6 +259,7 @@ class Adaptation:
             self.steps,
             _digest(pairs),
             settings.seed,
+            MEASUREMENTS,
             optimizer=OptimizerSettings(rate=settings.rate, layer_decay=settings.layer_decay),
         )
         return train(

@@ -36,7 +36,7 @@ class AdaptDataOptions:
         typer.Option(
             help="Kind of pairs from documents: title, heading, cloze, crops, question; none for no pairs; repeatable.",
             rich_help_panel=DATA,
-            show_default="title, heading, question",
+            show_default="none with judged queries; else title, heading, question",
         ),
     ] = None
     document_pairs: Annotated[int, typer.Option(min=0, help="Pairs of each kind.", rich_help_panel=DATA)] = 2_000
@@ -56,15 +56,15 @@ class AdaptDataOptions:
 class AdaptTrainingOptions:
     """How to train."""
 
-    batch: Annotated[int, typer.Option(min=2, max=8_192, help="Pairs of a step.", rich_help_panel=TRAINING)] = 48
+    batch: Annotated[int, typer.Option(min=2, max=8_192, help="Pairs of a step.", rich_help_panel=TRAINING)] = 16
     negatives: Annotated[
         int, typer.Option(min=0, max=8, help="Hard negatives of each pair.", rich_help_panel=TRAINING)
-    ] = 1
+    ] = 0
     epochs: Annotated[float, typer.Option(min=0.01, max=100, help="Passes.", rich_help_panel=TRAINING)] = 2.0
-    rate: Annotated[float, typer.Option(min=1e-7, max=1e-2, help="Learning rate.", rich_help_panel=TRAINING)] = 2e-5
+    rate: Annotated[float, typer.Option(min=1e-7, max=1e-2, help="Learning rate.", rich_help_panel=TRAINING)] = 4e-5
     layer_decay: Annotated[
         float, typer.Option(min=0.1, max=1, help="Factor of the rate for each lower layer.", rich_help_panel=TRAINING)
-    ] = 0.9
+    ] = 1.0
     dropout: Annotated[
         float, typer.Option(min=0, max=0.9, help="Share of values dropped out.", rich_help_panel=TRAINING)
     ] = 0.1
@@ -112,8 +112,9 @@ def adapt(
     from retrieval.encoder.runtime.quantization import refuse_existing
 
     refuse_existing(out)
-    settings = _settings(data, training, budget * 60, seed, force=force)
-    prepared = Adaptation(collection, settings, base=base, task=data.task(), log=data.log, watch=_watch())
+    task = data.task()
+    settings = _settings(data, training, budget * 60, seed, judged=task is not None, force=force)
+    prepared = Adaptation(collection, settings, base=base, task=task, log=data.log, watch=_watch())
     if plan:
         _print_plan(prepared, as_json=as_json)
         return
@@ -124,12 +125,12 @@ def adapt(
 
 
 def _settings(
-    data: AdaptDataOptions, training: AdaptTrainingOptions, budget_s: float, seed: int, *, force: bool
+    data: AdaptDataOptions, training: AdaptTrainingOptions, budget_s: float, seed: int, *, judged: bool, force: bool
 ) -> AdaptSettings:
     from indexer.adapting.adapt import AdaptSettings
 
     return AdaptSettings(
-        kinds=_kinds(data.pairs),
+        kinds=_kinds(data.pairs, judged=judged),
         document_pairs=data.document_pairs,
         batch=training.batch,
         negatives=training.negatives,
@@ -145,13 +146,13 @@ def _settings(
     )
 
 
-def _kinds(named: list[str] | None) -> tuple[str, ...]:
+def _kinds(named: list[str] | None, *, judged: bool) -> tuple[str, ...]:
     """Return the kinds of pairs.  Raises BadParameter for an unknown one."""
     from indexer.adapting.adapt import AdaptSettings
     from indexer.adapting.pairs import DOCUMENT_KINDS
 
     if named is None:
-        return AdaptSettings().kinds
+        return () if judged else AdaptSettings().kinds
     kinds = tuple(dict.fromkeys(name for name in named if name != "none"))
     if kinds and "none" in named:
         raise typer.BadParameter(f"none contradicts {', '.join(kinds)}; give one of the two", param_hint="--pairs")
