@@ -1,6 +1,6 @@
 // The results of a search: status, hits, pages, facets; and explanations, documents and judgments on request.
 
-import { h, plural } from "./dom.js";
+import { count, h, plural } from "./dom.js";
 import { ANSWERS, KEEPS_LOG, MODES, Problem, api, explainRequest } from "./api.js";
 import * as address from "./address.js";
 import { card, legend, passageNodes } from "./hits.js";
@@ -107,10 +107,12 @@ export class Results {
     );
     const parts = `encode ${ms.encode.toFixed(1)}, retrieve ${ms.retrieve.toFixed(1)}, fetch ${ms.fetch.toFixed(1)} ms`;
     this.how.replaceChildren(
-      h("span", { class: "dim", title: reason || null }, `${how} · `),
+      this.relevant = h("span", { class: "dim" }),
+      h("span", { class: "dim", title: reason || null }, how),
       h("span", { class: "dim timing", title: parts }, `${ms.total.toFixed(1)} ms · generation ${result.generation}`),
       empty || listsAll(this.request) ? "" : legend(mode !== "dense"),
     );
+    this.showTotal(result);
   }
 
   summary({ hits, more, total }) {
@@ -118,6 +120,13 @@ export class Results {
     const relevant = total.relation === "exact" && total.value < hits.at(-1).rank ? `, ${total.value} relevant` : "";
     if (!more && this.state.page === 1) return plural(hits.length, "hit") + relevant;
     return `hits ${hits[0].rank} to ${hits.at(-1).rank}${relevant}`;
+  }
+
+  /** Show the number of relevant documents beside the way of ranking, where no reader of the page is interrupted. */
+  showTotal({ hits, total: { value, relation } }) {
+    const isSaid = !hits.length || value < hits.at(-1).rank; // in the summary
+    const kind = listsAll(this.request) ? "documents" : "relevant";
+    this.relevant.textContent = relation === "exact" && !isSaid ? `${count(value)} ${kind}` : "";
   }
 
   card(hit) {
@@ -236,6 +245,7 @@ export class Results {
       const found = await api.search(this.collection, request, signal);
       if (signal.aborted) return;
       this.drawPager({ ...this.result, total: found.total });
+      this.showTotal({ ...this.result, total: found.total });
       draw(this.facets, found, { state: this.state, setFilter: this.actions.setFilter });
     } catch (error) {
       if (error.name !== "AbortError" && error.status !== 0) this.facets.replaceChildren();

@@ -57,6 +57,14 @@ def test_going_back_brings_the_page_before(visit: Any, site: str, hits: Hits) ->
     page.wait_for_function(f"() => document.querySelector('.hit').dataset.id === {first[0]!r}")
 
 
+def test_the_number_of_relevant_documents_follows_when_typing_pauses(visit: Any, site: str) -> None:
+    page = visit(f"{site}/?c=python&q=string")
+    page.wait_for_selector(".status >> text=/[0-9] relevant/")
+    answer = page.evaluate("fetch('v1/collections/python/search?q=string&count=true').then(each => each.json())")
+    assert answer["total"]["relation"] == "exact"
+    assert f"\n{answer['total']['value']:,} relevant\n" in page.inner_text(".status")
+
+
 def test_words_that_carry_the_meaning_are_marked(visit: Any, site: str) -> None:
     page = visit(f"{site}/?c=python&q={QUERY}")
     settle(page, "str.rstrip")
