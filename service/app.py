@@ -69,6 +69,7 @@ from service.routes import (
     search,
     several,
     standing,
+    sync,
     synonyms,
     tei,
 )
@@ -104,6 +105,7 @@ ROUTERS = (  # in the order in which a request is matched: the most frequent req
     synonyms.router,
     pins.router,
     reindex.router,
+    sync.router,
     rerank.router,
     rerank.shared_router,
     tei.router,

@@ -7,12 +7,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from threading import Event
 
 from indexer.building.encoder_loading import load_build_encoder
 from indexer.building.pipeline import BuildSettings
 from indexer.building.source_sync import SyncReport, check_sources, sync_collection
+from indexer.building.sync_record import record_run
 from indexer.readers.base.outcomes import FileReport
 from indexer.sources.folders import ALWAYS_IGNORED
 from indexer.sources.settings import SourceSettings
@@ -89,11 +91,12 @@ def run_jobs(
                 except AttendexError as error:
                     result = error
                 on_report(job, result, files)
+            record_run(job.into, sources, result, partial(_pause_s, result))
             for each in sources:
-                due[job.into, each.key] = time.monotonic() + _pause_s(each, result)
+                due[job.into, each.key] = time.monotonic() + _pause_s(result, each)
 
 
-def _pause_s(source: SourceSettings, result: SyncReport | AttendexError) -> float:
+def _pause_s(result: SyncReport | AttendexError, source: SourceSettings) -> float:
     """Return the seconds until the next synchronization of a source."""
     if isinstance(result, AttendexError):
         return min(RETRY_SECONDS, source.interval_s)

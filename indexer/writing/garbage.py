@@ -16,6 +16,7 @@ from pathlib import Path
 from indexer.writing.record_files import RECORD_FILES
 from indexer.writing.resume_journal import JOURNAL, read_journal
 from indexer.writing.sync_state import SYNC_FILES
+from indexer.writing.sync_status import SYNC_STATUS
 from retrieval.errors import CollectionError
 from retrieval.index.collection.judgments import JUDGMENTS, JUDGMENTS_LOCK
 from retrieval.index.collection.originals import ORIGINALS, ORIGINALS_LOCK, ORIGINALS_TABLE
@@ -43,7 +44,17 @@ REEMBED_LOCK = "reembed.lock"
 REEMBED_PREFIX = "reembed-"  # of re-embedded segments, and of the empty marker file that protects them until their use
 FOLDERS = (GENERATIONS, SEGMENTS, DELETIONS, LEXICAL, UPDATES)
 LOCKS = (LOCK, MERGE_LOCK, REEMBED_LOCK, JUDGMENTS_LOCK, STANDING_LOCK, ORIGINALS_LOCK)
-LASTING_FILES = (MANIFEST, JUDGMENTS, STANDING, RECORD_FILES, ORIGINALS, ORIGINALS_TABLE, *SYNC_FILES, *LOCKS)
+LASTING_FILES = (
+    MANIFEST,
+    JUDGMENTS,
+    STANDING,
+    RECORD_FILES,
+    ORIGINALS,
+    ORIGINALS_TABLE,
+    SYNC_STATUS,
+    *SYNC_FILES,
+    *LOCKS,
+)
 COLLECTION_ENTRIES = frozenset({JOURNAL, SHARDS, *LASTING_FILES, *FOLDERS})
 
 

@@ -9,6 +9,7 @@ from .answers.aliases import AliasesAnswer
 from .answers.collections import CollectionAnswer, CollectionDetails, CollectionsAnswer
 from .answers.overview import OverviewAnswer
 from .answers.pins import PinsAnswer
+from .answers.sync import SyncAnswer
 from .answers.synonyms import SynonymsAnswer
 from .calls import Call, path_of, reads, reads_nothing, segment
 from .connection import AsyncConnection, Connection
@@ -33,6 +34,10 @@ def _drop(name: str) -> Call[None]:
 
 def _overview(name: str) -> Call[OverviewAnswer]:
     return Call("GET", path_of(name, "overview"), reads(OverviewAnswer))
+
+
+def _sync_state(name: str) -> Call[SyncAnswer]:
+    return Call("GET", path_of(name, "sync"), reads(SyncAnswer))
 
 
 def _aliases() -> Call[dict[str, str]]:
@@ -98,6 +103,10 @@ class Administration(Connection):
         """Return the fields, their most frequent values, and the kept generations."""
         return self._send(_overview(collection))
 
+    def sync_state(self, collection: str) -> SyncAnswer:
+        """Return when each source was read last, when it is due, and its error."""
+        return self._send(_sync_state(collection))
+
     def aliases(self) -> dict[str, str]:
         """Return all aliases, each with its collection."""
         return self._send(_aliases())
@@ -161,6 +170,10 @@ class AsyncAdministration(AsyncConnection):
     async def overview(self, collection: str) -> OverviewAnswer:
         """Return the fields, their most frequent values, and the kept generations."""
         return await self._send(_overview(collection))
+
+    async def sync_state(self, collection: str) -> SyncAnswer:
+        """Return when each source was read last, when it is due, and its error."""
+        return await self._send(_sync_state(collection))
 
     async def aliases(self) -> dict[str, str]:
         """Return all aliases, each with its collection."""

@@ -161,24 +161,12 @@ def _plan(jobs: Sequence[SyncJob], *, as_json: bool) -> None:
 
 
 def _run_once(jobs: Sequence[SyncJob], path: Path | None, *, wait_s: float, strict: bool, as_json: bool) -> None:
-    from indexer.building.source_sync import sync_collection
-    from indexer.commands.build_output import build_progress
-    from indexer.readers.base.options import ReadOptions
     from indexer.readers.base.outcomes import FileReport
 
     reports, failed = [], False
     with FileReport(path) as files:
         for job in jobs:
-            with build_progress(["-"], ReadOptions()) as watch:
-                report = sync_collection(
-                    job.into,
-                    job.sources,
-                    job.settings,
-                    allow_empty=job.allow_empty,
-                    on_file=files,
-                    watch=watch,
-                    wait_s=wait_s,
-                )
+            report = _recorded_run(job, files, wait_s)
             failed = failed or report.has_errors
             reports.append(report)
         if as_json:
@@ -189,6 +177,31 @@ def _run_once(jobs: Sequence[SyncJob], path: Path | None, *, wait_s: float, stri
                 show_sync(report, files if report is reports[-1] else None)
     if failed or (strict and files.failed):
         raise typer.Exit(FAILURE)
+
+
+def _recorded_run(job: SyncJob, files: FileReport, wait_s: float) -> SyncReport:
+    """Synchronize once, and record how it ended."""
+    from indexer.building.source_sync import sync_collection
+    from indexer.building.sync_record import record_run
+    from indexer.commands.build_output import build_progress
+    from indexer.readers.base.options import ReadOptions
+
+    try:
+        with build_progress(["-"], ReadOptions()) as watch:
+            report = sync_collection(
+                job.into,
+                job.sources,
+                job.settings,
+                allow_empty=job.allow_empty,
+                on_file=files,
+                watch=watch,
+                wait_s=wait_s,
+            )
+    except AttendexError as error:
+        record_run(job.into, job.sources, error)
+        raise
+    record_run(job.into, job.sources, report)
+    return report
 
 
 def _repeat(jobs: Sequence[SyncJob], *, watch: bool, as_json: bool, attached: bool) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime
 
 from fastapi import APIRouter, Request, Response
 from starlette.responses import PlainTextResponse
 
+from indexer.writing.sync_status import read_status
 from retrieval.errors import CollectionNotFound, NotFound
 from service.observability.metrics import GaugeFamily, ServiceProcess
 from service.processes.peers import Peers
@@ -125,7 +127,25 @@ def _families(services: Services, version: str) -> Iterator[GaugeFamily]:
     yield GaugeFamily(
         "attendex_source_age_seconds", "Seconds since a copy was known to equal its source.", ("collection",), ages
     )
+    yield from _sync_families(services)
     yield GaugeFamily("attendex_build_info", "Version and encoders.", ("version", "model", "fingerprint"), builds)
+
+
+def _sync_families(services: Services) -> Iterator[GaugeFamily]:
+    """Yield age and failures of the synchronizations of collections."""
+    now = datetime.now(UTC)
+    ages: dict[tuple[str, ...], float] = {}
+    failed: dict[tuple[str, ...], float] = {}
+    for name in services.collections.names():
+        with suppress(CollectionNotFound):
+            if found := read_status(services.collections.path(name)).values():
+                failed[name,] = sum(bool(each.error) for each in found)
+                if ended := [each.succeeded for each in found if each.succeeded]:
+                    ages[name,] = (now - datetime.fromisoformat(min(ended))).total_seconds()
+    about = "Seconds since the last synchronization without an error, of the source where it is longest ago."
+    yield GaugeFamily("attendex_sync_age_seconds", about, ("collection",), ages)
+    about = "Sources whose last synchronization failed."
+    yield GaugeFamily("attendex_sync_failed_sources", about, ("collection",), failed)
 
 
 def _worker_families(peers: Peers) -> Iterator[GaugeFamily]:

@@ -74,6 +74,7 @@ CALLS: dict[str, tuple[Any, ...]] = {  # a call of each method
     "standing": ("c",),
     "standing_matches": ("c", "s"),
     "suggest": ("c", "q"),
+    "sync_state": ("c",),
     "synonyms": ("c",),
     "text": ("c", "d"),
     "tokenize": ("text",),
