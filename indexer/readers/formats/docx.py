@@ -1,4 +1,4 @@
-"""Word documents: headings by outline level, lists, tables, notes at the end."""
+"""Word documents: headings by outline level, lists, tables, charts; then notes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from zipfile import ZipFile
 from indexer.readers.base.options import ReadOptions
 from indexer.readers.base.outcomes import DocumentOrigin
 from indexer.readers.formats.archive import read_member
+from indexer.readers.formats.drawing import chart_rows, outermost, paragraphs, part_root
 from indexer.readers.formats.zip_package import (
     attribute,
     children,
@@ -49,13 +50,16 @@ def parse_docx(data: bytes, options: ReadOptions) -> ParsedDocument:
         if body is not None:
             if not builder.title:
                 builder.title = _first_title(body, styles)
-            chunks = _Chunks(archive, targets(archive, main), options)
+            parts = targets(archive, main)
+            chunks, drawings = _Chunks(archive, parts, options), _Drawings(archive, parts)
             numbered = not _has_headings(body, styles)
-            _DocxRenderer(builder, styles, chunks, numbered_pages=numbered).blocks(body, 0)
+            _DocxRenderer(builder, styles, chunks, drawings, numbered_pages=numbered).blocks(body, 0)
             about |= {"unread_parts": float(chunks.unread)} if chunks.unread else {}
         builder.location("notes", clear_headings=True)
         for notes in ("footnotes", "endnotes"):
             _notes(xml_part(archive, related_part(archive, main, notes, f"word/{notes}.xml")), builder)
+        builder.location("comments", clear_headings=True)
+        _comments(xml_part(archive, related_part(archive, main, "comments", "word/comments.xml")), builder)
     return builder.build(**about)
 
 
@@ -160,12 +164,44 @@ class _Chunks:
         return "\n\n".join(found)
 
 
+class _Drawings:
+    """Charts and diagrams, whose text stands in parts of their own."""
+
+    def __init__(self, archive: ZipFile, parts: dict[str, str]) -> None:
+        self._archive = archive
+        self._parts = parts
+        self._rendered: set[str] = set()  # each part once, however often the text refers to it
+
+    def render(self, element: Element, builder: TextBuilder) -> None:
+        """Render the charts and diagrams to which an element refers, in order."""
+        for found in outermost(element, "chart", "relIds"):
+            is_chart = local(found) == "chart"
+            part = self._parts.get(attribute(found, "id" if is_chart else "dm"), "")
+            if not part or part in self._rendered:
+                continue
+            self._rendered.add(part)
+            root = part_root(self._archive, part)
+            if is_chart:
+                builder.rows(chart_rows(root))
+            else:
+                builder.block("\n".join(paragraphs(root)))
+
+
 class _DocxRenderer:
     """Renders the blocks of a body; without headings, pages become sections."""
 
-    def __init__(self, builder: TextBuilder, styles: _DocxStyles, chunks: _Chunks, *, numbered_pages: bool) -> None:
+    def __init__(
+        self,
+        builder: TextBuilder,
+        styles: _DocxStyles,
+        chunks: _Chunks,
+        drawings: _Drawings,
+        *,
+        numbered_pages: bool,
+    ) -> None:
         self._builder = builder
         self._chunks = chunks
+        self._drawings = drawings
         self._styles = styles
         self._pages = numbered_pages
         self._page = 1
@@ -193,6 +229,7 @@ class _DocxRenderer:
             self._builder.block("- " + _clean_lines(text), separator="\n")
         else:
             self._builder.block(_clean_lines(text))
+        self._drawings.render(paragraph, self._builder)
         if self._pages and (turned := _page_breaks(paragraph)):
             self._page += turned
             self._builder.location(f"p. {self._page}")
@@ -207,6 +244,7 @@ class _DocxRenderer:
                     self.blocks(cell, depth + 1)
         else:
             self._builder.rows(rows)
+            self._drawings.render(table, self._builder)
 
 
 def _table_rows(table: Element) -> Iterator[Element]:
@@ -279,3 +317,11 @@ def _notes(root: Element | None, builder: TextBuilder) -> None:
     for note in root if root is not None else ():
         if attribute(note, "type") in ("", "normal"):
             builder.paragraph(_cell_text(note))
+
+
+def _comments(root: Element | None, builder: TextBuilder) -> None:
+    """Render the comments in the margin, each with its author."""
+    for comment in root if root is not None else ():
+        if text := _clean_lines(_cell_text(comment)):
+            author = one_line(attribute(comment, "author"))
+            builder.paragraph(f"{author}: {text}" if author else text)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import chain, islice
 from xml.etree.ElementTree import Element
 from zipfile import ZipFile
 
 from indexer.readers.base.options import ReadOptions
+from indexer.readers.formats.drawing import chart_rows, outermost, paragraphs, part_root
 from indexer.readers.formats.zip_package import (
     attribute,
-    children,
     core_properties,
     local,
     main_part,
@@ -19,14 +18,10 @@ from indexer.readers.formats.zip_package import (
     read_part,
     relations,
     targets,
-    unescape,
-    xml_part,
 )
 from indexer.readers.text.text_builder import ParsedDocument, TextBuilder, one_line
 from retrieval.errors import BadDocument
 
-VERTICAL_TAB = "\v"  # a line break in PowerPoint
-MAX_CATEGORIES = 200  # of a chart
 PRESENTATION = "ppt/presentation.xml"
 IGNORED_PLACEHOLDERS = frozenset(("dt", "ftr", "sldNum", "hdr", "sldImg"))  # placeholders for date, footer and number
 NO_TITLE = frozenset(("powerpoint presentation", "presentation", "slide 1", "powerpoint-präsentation"))
@@ -60,10 +55,10 @@ def _slides(archive: ZipFile) -> Iterator[str]:
 
 def _render_slide(archive: ZipFile, part: str, builder: TextBuilder) -> None:
     root = parse_xml(read_part(archive, part))
-    shapes = list(_outermost(root, "sp", "graphicFrame"))
+    shapes = list(outermost(root, "sp", "graphicFrame"))
     titles = [shape for shape in shapes if _placeholder(shape) in ("title", "ctrTitle")]
     for shape in titles:
-        heading = one_line(" ".join(_paragraphs(shape)))
+        heading = one_line(" ".join(paragraphs(shape)))
         builder.title = builder.title or heading
         builder.heading(1, heading)
     for shape in shapes:
@@ -72,44 +67,12 @@ def _render_slide(archive: ZipFile, part: str, builder: TextBuilder) -> None:
     parts = list(relations(archive, part))
     for each in parts:
         if each.kind == "diagramData":
-            _render_lines(list(_paragraphs(_root(archive, each.target))), builder)
+            _render_lines(list(paragraphs(part_root(archive, each.target))), builder)
         elif each.kind in ("chart", "chartEx"):
-            builder.rows(_chart_rows(_root(archive, each.target)))
+            builder.rows(chart_rows(part_root(archive, each.target)))
     for each in parts:
         if each.kind == "notesSlide":
-            _render_notes(_root(archive, each.target), builder)
-
-
-def _outermost(root: Element, *names: str) -> Iterator[Element]:
-    """Yield the outermost elements of these names, in order."""
-    stack = [root]
-    while stack:
-        element = stack.pop()
-        if local(element) in names:
-            yield element
-        else:
-            stack.extend(reversed(list(children(element))))
-
-
-def _root(archive: ZipFile, part: str) -> Element:
-    root = xml_part(archive, part)
-    return Element("nothing") if root is None else root
-
-
-def _chart_rows(root: Element) -> Iterator[list[str]]:
-    """Yield the title, the names of the series, then the categories of a chart."""
-    title = root.find("./{*}chart/{*}title")
-    if title is not None:
-        yield [" ".join(_paragraphs(title))]
-    names = [_values(series.find("./{*}tx")) for series in root.iter() if local(series) == "ser"]
-    yield list(chain.from_iterable(names))
-    category = next((element for element in root.iter() if local(element) == "cat"), None)
-    yield _values(category)
-
-
-def _values(element: Element | None) -> list[str]:
-    found = (child.text or "" for child in (element.iter() if element is not None else ()) if local(child) == "v")
-    return list(islice(found, MAX_CATEGORIES))
+            _render_notes(part_root(archive, each.target), builder)
 
 
 def _placeholder(shape: Element) -> str:
@@ -120,24 +83,15 @@ def _placeholder(shape: Element) -> str:
 def _render_shape(shape: Element, builder: TextBuilder) -> None:
     if (table := next((element for element in shape.iter() if local(element) == "tbl"), None)) is not None:
         builder.rows(
-            [" ".join(_paragraphs(cell)) for cell in row.iterfind("./{*}tc")] for row in table.iterfind("./{*}tr")
+            [" ".join(paragraphs(cell)) for cell in row.iterfind("./{*}tc")] for row in table.iterfind("./{*}tr")
         )
         return
-    _render_lines(list(_paragraphs(shape)), builder)
+    _render_lines(list(paragraphs(shape)), builder)
 
 
 def _render_lines(lines: list[str], builder: TextBuilder) -> None:
     for position, text in enumerate(lines):
         builder.block(text, separator="\n\n" if position == 0 else "\n")
-
-
-def _paragraphs(shape: Element) -> Iterator[str]:
-    for paragraph in _outermost(shape, "p"):
-        runs = _outermost(paragraph, "t", "br")
-        text = "".join("\n" if local(run) == "br" else unescape(run.text or "") for run in runs)
-        text = text.replace(VERTICAL_TAB, "\n")
-        if text.strip():
-            yield text.strip()
 
 
 def _render_notes(root: Element, builder: TextBuilder) -> None:

@@ -47,6 +47,30 @@ def test_relations_name_the_parts(tmp_path: Path) -> None:
     assert document.title == "The other part"
 
 
+def test_charts_diagrams_and_comments_are_read(tmp_path: Path) -> None:
+    draw = 'xmlns:a="a" xmlns:c="c" xmlns:dgm="d"'
+    kinds = {"r1": ("chart", "charts/chart1"), "r2": ("diagramData", "diagrams/data1"), "r3": ("comments", "comments")}
+    links = "".join(f'<R Id="{key}" Type="x/{kind}" Target="{part}.xml"/>' for key, (kind, part) in kinds.items())
+    drawn = '<w:p><w:r><w:drawing><c:chart r:id="r1"/></w:drawing></w:r></w:p>'
+    smart = '<w:p><w:r><w:drawing><dgm:relIds r:dm="r2" r:lo="r9"/></w:drawing></w:r></w:p>'
+    body = paragraph("before") + drawn + smart + drawn + paragraph("after")
+    values = "".join(f"<c:pt><c:v>{name}</c:v></c:pt>" for name in ("East", "West"))
+    parts = {
+        "[Content_Types].xml": "<Types/>",
+        "word/document.xml": f'<w:document {WORD} {draw} xmlns:r="r"><w:body>{body}</w:body></w:document>',
+        "word/_rels/document.xml.rels": f"<R>{links}</R>",
+        "word/charts/chart1.xml": f"<c:s {draw}><c:chart><c:title><a:p><a:t>Turnover</a:t></a:p></c:title>"
+        f"<c:ser><c:cat>{values}</c:cat></c:ser></c:chart></c:s>",
+        "word/diagrams/data1.xml": f"<m {draw}><a:p><a:t>step one</a:t></a:p><a:p><a:t>step two</a:t></a:p></m>",
+        "word/comments.xml": f'<w:x {WORD}><w:comment w:author="Ann">{paragraph("Check this.")}</w:comment></w:x>',
+    }
+    (tmp_path / "d.docx").write_bytes(packed(parts))
+    document = read_one(tmp_path / "d.docx")
+    parts_of_text = ["before", "Turnover\nEast | West", "step one\nstep two", "after", "Ann: Check this."]
+    assert document.text == "\n\n".join(parts_of_text)
+    assert document.sections[-1].location == "comments"
+
+
 def test_docx_has_the_text_that_word_shows(tmp_path: Path) -> None:
     styles = (
         f'<w:styles {WORD}><w:style w:styleId="L"><w:name w:val="List Bullet"/><w:pPr><w:numPr/></w:pPr></w:style>'
