@@ -62,6 +62,7 @@ WRAPPED: dict[str, Callable[[str], str]] = {  # a text as the content of a file
     ),
     "mail": lambda text: f"Subject: {text}\nTo: {text}\nContent-Type: text/plain; format=flowed\n\n{text}",
     "mbox": lambda text: f"From a Mon Jan  1 00:00:00 2001\nSubject: a\n\n{text}",
+    "vcard": lambda text: f"BEGIN:VCARD\nFN:{text}\nNOTE;ENCODING=QUOTED-PRINTABLE:{text}\nTEL{text}\nEND:VCARD",
     "calendar": lambda text: f"BEGIN:VCALENDAR\nBEGIN:VEVENT\nSUMMARY:{text}\nDESCRIPTION{text}\nEND:VEVENT",
     "html": lambda text: f"<title>{text}</title><p title='{text}'>{text}</p><h1>{text}",
     "trec": lambda text: f"<DOC>\n<DOCNO>1</DOCNO>\n<TEXT>{text}</TEXT>\n</DOC>",

@@ -284,6 +284,13 @@ FORMATS = {
             suffixes=(".mbox",),
             text_start=re.compile(MBOX_LINE + rb">?[\w-]+:"),
         ),
+        Format("emlx", reader="mail:read_emlx", suffixes=(".emlx",)),
+        Format(
+            "vcard",
+            reader="vcard:read_vcards",
+            media_types=("text/vcard", "text/x-vcard", "text/directory"),
+            text_start=re.compile(rb"BEGIN:VCARD\s*[\r\n]", re.IGNORECASE),  # files of genes are called .vcf, too
+        ),
         Format(
             "calendar",
             parser="calendar_file:parse_calendar",

@@ -38,6 +38,7 @@ from retrieval.errors import BadDocument
 from retrieval.types import Document
 
 FROM_LINE = re.compile(MBOX_LINE + rb"|From (?:-|\S+@\S+)\s*$")
+EMLX_LENGTH = re.compile(rb"\s*(\d{1,12})[ \t]*\r?\n")
 ESCAPED_FROM = re.compile(rb"^>(>*From )", re.MULTILINE)
 UNSAFE_CHARACTERS = re.compile(r"[^\w.@+-]+")
 MAX_NAME_CHARACTERS = 100
@@ -50,6 +51,15 @@ HEADER_ERRORS = (ValueError, LookupError, IndexError, AttributeError, TypeError)
 def read_mail(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
     """Yield the mail as a document, then the documents of its attachments."""
     yield from _read_message(read_whole(stream, options.limits), origin, options)
+
+
+def read_emlx(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:
+    """Yield a mail of Apple Mail, which stands between its length and properties."""
+    data = read_whole(stream, options.limits)
+    if (length := EMLX_LENGTH.match(data)) is not None:
+        rest = data[length.end() :]
+        data = rest[: int(length[1])] or rest
+    yield from _read_message(data, origin, options)
 
 
 def read_mbox(stream: BinaryIO, origin: DocumentOrigin, options: ReadOptions) -> Iterator[ReadItem]:

@@ -26,6 +26,16 @@ def mail(subject: str, text: str) -> EmailMessage:
     return message
 
 
+@pytest.mark.parametrize("length", ["", "0", "99999"], ids=["right", "none", "too long"])
+def test_a_mail_of_apple_mail(tmp_path: Path, length: str) -> None:
+    data = bytes(mail("Weirs", "A low dam."))
+    plist = b'<?xml version="1.0"?><plist><dict><key>flags</key></dict></plist>\n'
+    (tmp_path / "7.emlx").write_bytes(f"{length or len(data)}      \n".encode() + data + plist)
+    [document], problems = read_all(tmp_path / "7.emlx")
+    assert (document.title, document.text.startswith("A low dam."), problems) == ("Weirs", True, [])
+    assert document.text == "A low dam." or length
+
+
 def test_mail_with_attachment(tmp_path: Path) -> None:
     message = mail("Grüße", "Hallo")
     message.add_alternative("<p>Hallo in <b>HTML</b></p>", subtype="html")
