@@ -9,6 +9,8 @@ import re
 import unicodedata
 from typing import Any, BinaryIO, cast
 
+import regex
+
 from indexer.readers.text import seven_bit
 from indexer.readers.text.alphabets import fits_a_language
 from retrieval.errors import BadDocument
@@ -49,6 +51,11 @@ NOT_CHARSETS = frozenset(("idna", "punycode", "unicode_escape", "raw-unicode-esc
 DOS_CODEC = "cp850"
 LATIN_CODECS = ("cp1252", "cp1250", "cp1257", "cp1254", "iso8859-2")
 MAX_DOUBTFUL_LETTERS = 50  # letters beyond ASCII; the detector is right about more of them
+OLD_CODECS = ("mac_roman", DOS_CODEC)  # which the detector does not know
+BROKEN = regex.compile(  # a capital or a sign inside a word, and a control character: the encoding is another one
+    r"(?<=\p{Ll})(?![A-Z])\p{Lu}|(?<=\p{L})[^\p{L}\p{M}\p{N}\s\x00-\x7f–—’‘…·\xad](?=\p{L})|[\x80-\x9f\ufffd]"
+)
+MIN_BROKEN_SHARE = 0.05  # of the characters beyond ASCII, until an old encoding is tried
 SIGNS = ("Cc", "Cn", "Co", "So")  # control characters and box drawings: the encoding is another one
 MIN_GOOD_LETTERS = 10  # letters beyond ASCII for each bad byte, in UTF-8 that is cut or mixed and not declared
 MAX_BAD_SHARE = 0.01  # of the characters of a text in its declared encoding
@@ -216,7 +223,30 @@ def _likeliest_codec(data: bytes) -> str:
     codec = codec_of("windows-1252" if label == "ISO-8859-4" else label)  # few texts have that one, many look like it
     if codec in LATIN_CODECS and len(HIGH_BYTE.findall(sample)) <= MAX_DOUBTFUL_LETTERS:
         codec = next((name for name in (codec, *LATIN_CODECS) if _is_latin_text(sample, name)), codec)
-    return next((name for name in (codec, DOS_CODEC) if _fits(sample.decode(name, "replace"))), "")
+    fitting = next((name for name in (codec, DOS_CODEC) if _fits(sample.decode(name, "replace"))), "")
+    return _least_broken(sample, fitting) if fitting in ("", DOS_CODEC, *LATIN_CODECS) else fitting
+
+
+def _least_broken(sample: bytes, codec: str) -> str:
+    """Return an old encoding that mends most broken words of `codec`; else `codec`."""
+    is_old = codec in ("", DOS_CODEC)
+    share = _broken_share(sample, codec) if codec else 1.0
+    if share < MIN_BROKEN_SHARE and not is_old:
+        return codec
+    is_short = len(HIGH_BYTE.findall(sample)) <= MAX_DOUBTFUL_LETTERS
+    mends = {
+        name: (not _is_latin_text(sample, name), _broken_share(sample, name))
+        for name in OLD_CODECS
+        if _fits(sample.decode(name, "replace")) and (is_old or _broken_share(sample, name) <= share / 4)
+    }
+    best = min(mends, key=lambda name: mends[name], default=codec)
+    return best if is_old or best == codec or not (is_short and mends[best][0]) else codec
+
+
+def _broken_share(sample: bytes, codec: str) -> float:
+    """Return the share of the characters beyond ASCII that break a word."""
+    text = sample.decode(codec, "replace")
+    return len(BROKEN.findall(text)) / max(1, sum(map(len, BEYOND_ASCII.findall(text))))
 
 
 def _is_latin_text(sample: bytes, codec: str) -> bool:

@@ -43,6 +43,31 @@ def test_utf8_with_a_bad_byte_is_still_utf8(tmp_path: Path) -> None:
     assert read_one(tmp_path / "t.txt").text == f"{text}\ufffd{text}"
 
 
+@pytest.mark.parametrize("encoding", ["mac_roman", "cp850", "cp1252"])
+@pytest.mark.parametrize("times", [1, 40])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Die Größe der Übung hängt von den Möglichkeiten ab. Wie schön!",
+        "Il a mangé des crêpes près du château, où êtes-vous allés ?",
+        "La città è più bella di così, perché la libertà.",
+        "As crianças não são más; a emoção da manhã é única.",
+        "Är det så här att åka båt på älven?",
+        "Rødgrød med fløde på en æbleskive. Åen løber gennem byen.",
+        "Hän käy työssä päivällä, mutta yöllä hän nukkuu.",
+    ],
+)
+def test_encodings_of_old_systems(text: str, times: int, encoding: str) -> None:
+    assert decode((text * times).encode(encoding)) == text * times
+
+
+def test_punctuation_of_an_old_mac() -> None:
+    text = "It’s a “quoted” text – with dashes… and a café."
+    assert decode(text.encode("mac_roman")) == text
+    assert decode(text.encode("cp1252")) == text
+    assert decode("Berlin–Paris, word—word, 5×3 ± 2, InnenÖffnung".encode("cp1252")).startswith("Berlin–Paris")
+
+
 @pytest.mark.parametrize(
     ("text", "encoding"),
     [
