@@ -63,6 +63,7 @@ MIN_HIDDEN_WORDS = 8  # of hidden text without a question before it
 MAX_QUESTION_CHARACTERS = 300
 MIN_LEAD_CHARACTERS = 120  # of a paragraph in the header of a page
 MIN_MAIN_SHARE = 0.25  # of the page's text that the main element holds
+MIN_BESIDE_SHARE = 0.1  # of the page's text that an element beside the main one holds, to be kept with it
 MIN_KEPT_SHARE = 0.1  # of the page's text that stays after cleaning
 
 
@@ -263,14 +264,40 @@ def _is_mark(element: HtmlElement) -> bool:
 
 
 def _main_element(body: HtmlElement) -> HtmlElement:
-    """Return the main element if there is one and it is large, else `body`."""
+    """Return the main element if it is large, and large texts beside it; else `body`."""
     page_length = _text_length(body)
     mains = [
         element for element in body.elements() if element.tag == "main" or element.attributes.get("role") == "main"
     ]
     if len(mains) == 1 and _text_length(mains[0]) >= MIN_MAIN_SHARE * page_length:
-        return mains[0]
+        least = max(MIN_LEAD_CHARACTERS, round(MIN_BESIDE_SHARE * page_length))
+        return _with_texts_beside(body, mains[0], _Evidence.of(body), least) or body
     return body
+
+
+def _with_texts_beside(
+    element: HtmlElement, main: HtmlElement, evidence: dict[int, _Evidence], least: int
+) -> HtmlElement | None:
+    """Return `main` with large texts beside it in `element`; None if it is elsewhere.
+
+    A large text has a paragraph, and at least so many characters outside links.
+    """
+    if element is main:
+        return main
+    holder, kept = None, list[HtmlElement | str]()
+    for child in element.children:
+        if isinstance(child, str):
+            continue
+        found = _with_texts_beside(child, main, evidence, least)
+        own = evidence[id(child)]
+        if found is not None:
+            holder = found
+            kept.append(found)
+        elif own.characters - own.link_characters >= least and own.longest >= MIN_LEAD_CHARACTERS:
+            kept.append(child)
+    if holder is None or len(kept) == 1:
+        return holder
+    return HtmlElement(element.tag, element.attributes, kept)
 
 
 @dataclass(slots=True)

@@ -120,6 +120,22 @@ def test_no_text_is_lost_for_a_name(frame: str, main: str) -> None:
     assert [text for text in texts.values() if text not in found] == []
 
 
+def test_a_large_text_beside_the_main_one_stays() -> None:
+    main = "The weir was built of oak. " * 20
+    beside = "The lock below it is younger, and has two gates. " * 6
+    links = "".join(f'<li><a href="{n}">Another page of this site, number {n}</a></li>' for n in range(30))
+    found = shown(
+        f"<div><nav>{links}</nav><main><h1>Weirs</h1><p>{main}</p></main></div>"
+        f"<div><div><p>{beside}</p></div><p>Short.</p><ul>{links}</ul></div><footer>All rights reserved.</footer>"
+    )
+    assert "built of oak" in found
+    assert "two gates" in found
+    assert found.index("built of oak") < found.index("two gates")
+    assert "number 7" not in found
+    assert "rights" not in found
+    assert "Short." in found  # of the same part
+
+
 def test_pages_of_generators(tmp_path: Path) -> None:
     write_pages(tmp_path)
     for name, wanted in phrases().items():
