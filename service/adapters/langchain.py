@@ -3,17 +3,19 @@
 pip install 'attendex[langchain]'
 retriever = AttendexRetriever(collection="papers", k=5)  # of the service at ATTENDEX_URL, or client=Client(…)
 
-Options of a search, such as `filter` and `mode`, are passed on; the service refuses unknown ones.
+Options of a search, such as `mode`, are passed on; the service refuses unknown ones.  A `filter` is an expression, as
+`page > 2`, or a dictionary, as `{"page": {"$gt": 2}}`.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 from retrieval.errors import InputError, MissingExtra
 from retrieval.index.metadata.filter_text import EVERY_DOCUMENT
+from service.adapters.langchain_filters import to_filter
 from service.adapters.records import received_document, received_hit, search_options, sent_record
 from service.client import AsyncClient, Client, SearchOptions, ServiceError
 from service.client.answers.search import HitAnswer
@@ -60,8 +62,12 @@ class AttendexRetriever(BaseRetriever):
     options: dict[str, Any] = Field(default_factory=dict)
     whole_documents: bool = False
 
-    def _asked(self, options: dict[str, Any]) -> SearchOptions:
-        return search_options({"k": self.k, **self.options, **options}, {}, whole=self.whole_documents)
+    def _asked(self, options: dict[str, Any], fields: Mapping[str, str]) -> SearchOptions:
+        asked = _with_expression({"k": self.k, **self.options, **options}, fields)
+        return search_options(asked, {}, whole=self.whole_documents)
+
+    def _needs_fields(self, options: dict[str, Any]) -> bool:
+        return isinstance({**self.options, **options}.get("filter"), Mapping)
 
     def _get_relevant_documents(
         self,
@@ -70,7 +76,8 @@ class AttendexRetriever(BaseRetriever):
         run_manager: CallbackManagerForRetrieverRun,  # noqa: ARG002
         **options: Any,
     ) -> list[Document]:
-        found = self.client.search(self.collection, query, **self._asked(options))
+        fields = self.client.collection(self.collection).fields if self._needs_fields(options) else {}
+        found = self.client.search(self.collection, query, **self._asked(options, fields))
         return [to_document(hit, facts=True) for hit in found.hits]
 
     async def _aget_relevant_documents(
@@ -79,12 +86,13 @@ class AttendexRetriever(BaseRetriever):
         if self.async_client is None:
             return await super()._aget_relevant_documents(query, run_manager=run_manager, **options)
         client: AsyncClient = self.async_client
-        found = await client.search(self.collection, query, **self._asked(options))
+        fields = (await client.collection(self.collection)).fields if self._needs_fields(options) else {}
+        found = await client.search(self.collection, query, **self._asked(options, fields))
         return [to_document(hit, facts=True) for hit in found.hits]
 
 
 class AttendexVectorStore(VectorStore):
-    """A collection as LangChain's vector store; `filter` is as `year > 2000`.
+    """A collection as LangChain's vector store.
 
     A search returns a document of one passage as it was added, and of a longer one the best passage, or with
     `whole_documents` the whole text.
@@ -134,7 +142,7 @@ class AttendexVectorStore(VectorStore):
         if kwargs:
             raise InputError(f"adding texts has no option {', '.join(sorted(kwargs))}")
         texts = list(texts)
-        used = [each or str(uuid.uuid4()) for each in ids or [None] * len(texts)]
+        used = [str(uuid.uuid4()) if each in (None, "") else str(each) for each in ids or [None] * len(texts)]
         metadatas = metadatas or [{} for _ in texts]
         documents = zip(used, texts, metadatas, strict=True)
         self._client.upload(self._collection, (sent_record(*document) for document in documents))
@@ -149,11 +157,11 @@ class AttendexVectorStore(VectorStore):
         if ids is None:
             self._client.delete(self._collection, filter=EVERY_DOCUMENT)
             return True
-        return bool(self._client.delete(self._collection, ids).deleted) if ids else False
+        return bool(self._client.delete(self._collection, list(map(str, ids))).deleted) if ids else False
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
         found = []
-        for document_id in ids:
+        for document_id in map(str, ids):
             try:
                 document = self._client.document(self._collection, document_id)
             except ServiceError as error:
@@ -169,6 +177,8 @@ class AttendexVectorStore(VectorStore):
 
     def similarity_search_with_score(self, query: str, k: int = 4, **kwargs: Any) -> list[tuple[Document, float]]:
         """Return the best k documents and their scores; higher is better."""
+        if k == 0:
+            return []
         hits = self._client.search(self._collection, query, **self._options(k, kwargs)).hits
         return [(to_document(hit, facts=False), hit.score) for hit in hits]
 
@@ -202,10 +212,18 @@ class AttendexVectorStore(VectorStore):
         """Return the options of a search; None stands for an option not given."""
         mode = {"mode": self._mode} if self._mode else {}
         given = {name: value for name, value in options.items() if value is not None}
+        if isinstance(given.get("filter"), Mapping):
+            given = _with_expression(given, self._client.collection(self._collection).fields)
         return search_options({**mode, **given, "k": k}, {}, whole=self._whole_documents)
 
     def _select_relevance_score_fn(self) -> Callable[[float], float]:
         return lambda score: min(1.0, max(0.0, (1 + score) / 2 if self._mode == "dense" else score))
+
+
+def _with_expression(options: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:
+    """Return options whose filter, if it is a dictionary, is an expression."""
+    filters = options.get("filter")
+    return {**options, **({"filter": to_filter(filters, fields)} if isinstance(filters, Mapping) else {})}
 
 
 def to_document(hit: HitAnswer, *, facts: bool) -> Document:

@@ -13,7 +13,7 @@ from uuid import UUID
 import numpy as np
 import pytest
 
-from retrieval.errors import InputError
+from retrieval.errors import FilterError, InputError
 from service.client import AsyncClient, Client, ServiceError
 from tests.service.conftest import Serve, Served
 
@@ -52,6 +52,47 @@ class TestLangChain:
                 return str((await asking.ainvoke("heat"))[0].id)
 
         assert asyncio.run(ask()) == "heat"
+
+    def test_filters_as_dictionaries(self, client: Client) -> None:
+        from service.adapters.langchain import AttendexRetriever, AttendexVectorStore
+
+        store = AttendexVectorStore(client, "small")
+        found = {
+            str(given): sorted(each.id for each in store.similarity_search("of the", k=9, filter=given) if each.id)
+            for given in (
+                {"year": 2003},
+                {"year": {"$gte": 1961, "$lt": 2003}},
+                {"year": {"$in": [1953, 2020]}},
+                {"$or": [{"year": 1953}, {"$not": {"year": {"$ne": 1999}}}]},
+                {"year": {"$exists": False}},
+                {"colour": "red"},
+                {},
+            )
+        }
+        assert list(found.values()) == [
+            ["aspirin"],
+            ["größe", "heat"],
+            ["cat/1", "wing"],
+            ["größe", "wing"],
+            [],
+            [],
+            ["aspirin", "cat/1", "größe", "heat", "wing"],
+        ]
+        retriever = AttendexRetriever(client=client, collection="small", options={"filter": {"year": 1961}})
+        assert [each.id for each in retriever.invoke("cats")] == ["heat"]
+        for wrong in ({"$nor": []}, {"year": {"$like": 1}}, {"$or": {}}, {"year": {"$in": 3}}, {"year": {"$gt": "x"}}):
+            with pytest.raises(FilterError):
+                store.similarity_search("a", filter=wrong)
+        assert store.similarity_search("cats", k=0) == []
+
+    def test_numbers_as_ids(self, client: Client) -> None:
+        from service.adapters.langchain import AttendexVectorStore
+
+        client.create("numbers")
+        store = AttendexVectorStore(client, "numbers")
+        assert store.add_texts(["zero", "one"], ids=[0, 1]) == ["0", "1"]  # type: ignore[list-item]
+        assert [each.page_content for each in store.get_by_ids([0])] == ["zero"]  # type: ignore[list-item]
+        assert store.delete([1]) is True  # type: ignore[list-item]
 
     def test_vector_store(self, client: Client) -> None:
         from service.adapters.langchain import AttendexVectorStore
