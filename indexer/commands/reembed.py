@@ -40,7 +40,7 @@ class ReembedTaskOptions:
 @option_groups
 def reembed(
     collection: CollectionArgument,
-    encoder: Annotated[str, typer.Option(help="Preset, sentence-transformers folder or hub name.", show_default=False)],
+    encoder: Annotated[str, typer.Option(help="Preset, folder, hub name, or openai:URL#model.", show_default=False)],
     judged: ReembedTaskOptions,
     runtime: Annotated[str, typer.Option(help="auto, torch or openvino.")] = "auto",
     precision: Annotated[str, typer.Option(help="auto, f32, bf16 or int8.")] = "auto",

@@ -49,9 +49,7 @@ def explain(
     syntax: Annotated[str, typer.Option(help="plain or operators, as in a search.")] = "plain",
     encoder: Annotated[
         str,
-        typer.Option(
-            help="Another path of the collection's encoder; its weights must be the same.", show_default=False
-        ),
+        typer.Option(help="The recorded encoder elsewhere: a folder, or openai:URL#model.", show_default=False),
     ] = "",
     as_json: JsonOption = False,
 ) -> None:

@@ -175,7 +175,8 @@ def search(
         typer.Option("--with", help="Directory of a further collection to search together; repeatable."),
     ] = None,
     encoder: Annotated[
-        str, typer.Option(help="Encoder to use instead of the recorded one; it must be the same.", show_default=False)
+        str,
+        typer.Option(help="The recorded encoder elsewhere: a folder, or openai:URL#model.", show_default=False),
     ] = "",
     as_json: JsonOption = False,
 ) -> None:
