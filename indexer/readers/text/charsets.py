@@ -62,6 +62,9 @@ MAX_BAD_SHARE = 0.01  # of the characters of a text in its declared encoding
 BEYOND_ASCII = re.compile(r"[^\x00-\x7f]+")
 HIGH_BYTE = re.compile(rb"[\x80-\xff]")
 UTF16_SAMPLE_BYTES = 1024
+NO_TEXT_BYTE = re.compile(rb"[\x01-\x08\x0e-\x1f\x80-\xff]")  # that ASCII text does not have
+MIN_WIDE_SHARE = 0.1  # of such bytes, in UTF-16 of other scripts than Latin
+NO_LETTERS = frozenset(("Cc", "Cn", "Co", "Cs", "So"))  # "So" has the sign for a bad byte
 
 
 def decode(data: bytes, encoding: str = "", *, declares: bool = False) -> str:
@@ -203,13 +206,26 @@ def wide_codec(data: bytes) -> str:
 
 
 def wide_encoding(data: bytes) -> str:
-    """Return the encoding of UTF-16 without a mark (every other byte is zero)."""
+    """Return the encoding of UTF-16 without a mark; else "".
+
+    Of letters of Latin script, every other byte is zero.  Of other scripts, it is zero in spaces, digits and ends of
+    lines, and the other bytes are no ASCII text.
+    """
     sample = data[:UTF16_SAMPLE_BYTES]
     zeros = (sample[0::2].count(0), sample[1::2].count(0))
     half = len(sample) // 2
-    if half < 4 or max(zeros) < 0.7 * half or min(zeros) > 0.05 * half:
-        return ""
-    return "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
+    codec = "utf-16-be" if zeros[0] > zeros[1] else "utf-16-le"
+    if half >= 4 and max(zeros) >= 0.7 * half and min(zeros) <= 0.05 * half:
+        return codec
+    return codec if max(zeros) > max(1, 2 * min(zeros)) and _is_wide_text(sample, codec) else ""
+
+
+def _is_wide_text(sample: bytes, codec: str) -> bool:
+    """Check whether bytes are no ASCII text, but letters and signs in UTF-16."""
+    if len(NO_TEXT_BYTE.findall(sample)) < MIN_WIDE_SHARE * len(sample):
+        return False
+    text = sample.decode(codec, "replace")[:-1]  # the sample may cut the last character
+    return not any(unicodedata.category(character) in NO_LETTERS for character in text if character not in "\t\r\n")
 
 
 def _likeliest_codec(data: bytes) -> str:

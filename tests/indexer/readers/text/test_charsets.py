@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from indexer.readers.text.charsets import codec_of, decode
+from indexer.readers.text.charsets import codec_of, decode, wide_encoding
 from tests.indexer.readers.reading import read_one
 
 
@@ -59,6 +59,28 @@ def test_utf8_with_a_bad_byte_is_still_utf8(tmp_path: Path) -> None:
 )
 def test_encodings_of_old_systems(text: str, times: int, encoding: str) -> None:
     assert decode((text * times).encode(encoding)) == text * times
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "id,text\n1,図書館は九時に開きます。\n2,貸出カードをお持ちください。\n",
+        "Библиотека открывается в 9 часов.\n",
+        "도서관은 9시에 엽니다. 카드를 가져오세요.\n",
+        "تفتح المكتبة في الساعة 9.\n",
+        "The library opens at nine.\n",
+    ],
+)
+def test_wide_text_without_a_mark(text: str, encoding: str) -> None:
+    assert decode(text.encode(encoding)) == text
+
+
+@pytest.mark.parametrize(
+    "data", [b"a\0b text with nul " * 5, b"one\0two\0", bytes(range(1, 256)) * 2, "é\0ü\0".encode()]
+)
+def test_other_bytes_are_not_wide(data: bytes) -> None:
+    assert wide_encoding(data) == ""
 
 
 def test_punctuation_of_an_old_mac() -> None:
