@@ -117,7 +117,7 @@ class Searcher:
         self._explainer = HitExplainer(reader, encoder)
         self._readability = Readability(encoder.tokenizer)
         self._pins = Pins(reader.manifest.settings.pins)
-        self.rerankers = rerankers or RerankerFolders()
+        self.rerankers = RerankerFolders() if rerankers is None else rerankers  # an empty registry has none
         self._reranker = DocumentReranker(reader, self.rerankers)
 
     def __enter__(self) -> Searcher:

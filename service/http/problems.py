@@ -139,7 +139,8 @@ def problem_of_validation(found: Sequence[Mapping[str, Any]]) -> Problem:
         return Problem(400, "bad_json", f"The request body is not valid JSON: {fields[0].detail}.", fields)
     named = "; ".join(f"{problem.pointer}: {problem.detail}" for problem in fields[:3])
     more = f" and {len(found) - 3} more" if len(found) > 3 else ""
-    return Problem(422, "invalid_request", f"The request does not fit its schema: {named}{more}.", fields)
+    end = "" if f"{named}{more}".endswith("?") else "."
+    return Problem(422, "invalid_request", f"The request does not fit its schema: {named}{more}{end}", fields)
 
 
 def _pointer(location: Sequence[str | int]) -> str:

@@ -140,6 +140,13 @@ def test_wrong_explanations_are_refused(served: Served, body: dict[str, Any], st
     assert said in answer.text
 
 
+def test_a_service_without_rerankers_loads_none(small: Served, folder: Path) -> None:
+    for path, more in (("/search", {}), ("/explain", {"id": "aspirin"})):
+        body = {"query": QUERY, "rerank": {"model": str(folder)}, **more}
+        answer = small.http.post(f"/v1/collections/small{path}", json=body)
+        assert (answer.status_code, "this service has no reranker" in answer.text) == (404, True), answer.text
+
+
 def test_a_batch_has_one_budget(served: Served) -> None:
     one = {"query": QUERY, "rerank": {"depth": 100}}
     answer = served.http.post(f"{SEARCH}/batch", json={"searches": [one] * 3})
