@@ -6,7 +6,7 @@ BIN    := $(VENV)/bin
 WORKERS ?= auto
 PAGE_LINT := tests/page-lint
 
-.PHONY: help install dev demo demo-zh check lint-page test test-slow client clean
+.PHONY: help install dev demo demo-zh demo-ray check lint-page test test-slow client clean
 .DEFAULT_GOAL := help
 
 help:  ## print this list
@@ -34,6 +34,10 @@ demo: install  ## index a real collection, evaluate it, serve it, ask it; ONCE=1
 
 demo-zh: install  ## index Chinese text with two encoders and compare them; brings `multilingual` to this machine
 	$(BIN)/python -m benchmarks.demo.chinese_demo
+
+demo-ray: install  ## serve four shards on a Ray cluster of two local nodes, kill a process, search on; PORT=8080
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[documents,ray]'
+	$(BIN)/python -m benchmarks.demo.ray_demo $(if $(PORT),--port $(PORT))
 
 check: dev $(if $(shell command -v npm),lint-page)  ## style and types, of Python and of the search page
 	$(BIN)/ruff check .

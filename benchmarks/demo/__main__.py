@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     console = Console(highlight=False, soft_wrap=True)
     try:
-        _check_port(options.port)
+        check_port(options.port, "demo")
         _demo(console, options.folder, options.port, once=options.once)
     except DemoError as error:
         return fail(error)
@@ -69,7 +69,7 @@ def _demo(console: Console, folder: Path, port: int, *, once: bool) -> None:
     questions = ["--queries", QUESTIONS / "queries.jsonl", "--qrels", QUESTIONS / "qrels.tsv"]
     run(console, "evaluate", collection, *questions, "--measures", "nDCG@10 RR@10 R@100")
     console.rule("Three questions over HTTP", align="left")
-    with _service(console, collection, port) as (base, process):
+    with service(console, collection, port) as (base, process):
         for question in EXAMPLES:
             _search(console, base, question)
         if not once:
@@ -77,8 +77,8 @@ def _demo(console: Console, folder: Path, port: int, *, once: bool) -> None:
             process.wait()
 
 
-def _check_port(port: int) -> None:
-    """Raise DemoError before the work if the port is in use."""
+def check_port(port: int, target: str) -> None:
+    """Raise DemoError before the work if the port is in use; `target` is that of make."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -86,15 +86,17 @@ def _check_port(port: int) -> None:
         except OSError as error:
             raise DemoError(
                 f"port {port} of {HOST} cannot be used ({error.strerror}). Stop the program that has it, "
-                f"or take another one: make demo PORT={port + 1}"
+                f"or take another one: make {target} PORT={port + 1}"
             ) from error
 
 
 @contextmanager
-def _service(console: Console, collection: Path, port: int) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
+def service(
+    console: Console, collection: Path, port: int, options: Sequence[str] = ()
+) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
     """Run `attendex serve` during the block; its log is a file beside the collection."""
     base, log = f"http://{HOST}:{port}", collection.with_name("service.log")
-    words = ["serve", str(collection), "--port", str(port)]
+    words = ["serve", str(collection), "--port", str(port), *options]
     show(console, words)
     console.print()
     with log.open("wb") as output, subprocess.Popen([*attendex(), *words], stderr=output) as process:

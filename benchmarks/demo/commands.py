@@ -36,7 +36,7 @@ def attendex() -> list[str]:
     return [str(Path(sys.executable).with_name("attendex"))]
 
 
-def fail(error: DemoError) -> int:
+def fail(error: Exception) -> int:
     """Print the error and return the exit code."""
     Console(stderr=True, soft_wrap=True).print(f"[red]demo: {escape(str(error))}[/red]", highlight=False)
     return 1

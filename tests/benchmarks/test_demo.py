@@ -8,10 +8,12 @@ import socket
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
+from benchmarks.demo import ray_demo
 from benchmarks.demo.__main__ import QUESTIONS, main
 from benchmarks.demo.stdlib import DocumentedName, standard_library, write_documents
 
@@ -94,13 +96,16 @@ def test_no_question_or_judgment_stands_twice(queries: dict[str, str], qrels: li
     assert max(Counter((query, document) for query, document, _ in qrels).values()) == 1
 
 
-def test_a_taken_port_is_named_before_any_work(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(("run", "target"), [(main, "demo"), (ray_demo.main, "demo-ray")])
+def test_a_taken_port_is_named_before_any_work(
+    run: Callable[[Sequence[str]], int], target: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        assert main(["--once", "--port", str(port), "--folder", str(tmp_path / "demo")]) == 1
+        assert run(["--port", str(port), "--folder", str(tmp_path / "demo")]) == 1
     message = capsys.readouterr().err
     assert f"port {port}" in message
-    assert f"make demo PORT={port + 1}" in message
+    assert f"make {target} PORT={port + 1}" in message
     assert not (tmp_path / "demo").exists()
