@@ -19,6 +19,7 @@ from retrieval.encoder.inspection import Inspector
 from retrieval.encoder.runtime.base import Runtime
 from retrieval.encoder.runtime.token_batches import TokenBatch, plan_batches
 from retrieval.encoder.sentence import SentenceEncoder
+from retrieval.encoder.warm_up import warm_up
 from retrieval.types import EncoderFingerprint, Vectors
 from retrieval.util.prefetch import read_ahead
 from retrieval.util.work_budget import checkpoint, stoppable
@@ -27,9 +28,6 @@ WINDOW_BATCHES = 64  # full batches whose texts are sorted by length together: p
 BLOCK_TEXTS = 512  # texts of a block when a long list goes through the stream
 WINDOWS_AHEAD = 2  # windows that are tokenised ahead of the batches that run
 MIN_SHARE_TOKENS = 512  # smallest part of a call that gets an inference request of its own
-WARM_UP_LENGTHS = (*range(4, 33, 4), *range(40, 97, 8))  # tokens of single texts
-# Tokens of a text, and numbers of such texts in a batch.
-WARM_UP_BATCHES = ((16, range(2, 9)), (24, range(2, 17)), (36, (6, 9)), (60, range(2, 9)))
 
 P = TypeVar("P")
 Positions: TypeAlias = NDArray[np.int64]
@@ -83,12 +81,8 @@ class LocalEncoder(SentenceEncoder):
         return LocalEncoder(self.folder, self.tokenizer, self.runtime.background(), self.fingerprint, self.inspector)
 
     def warm_up(self) -> None:
-        """Run usual shapes: the first batch of a shape takes several times as long."""
-        for length in WARM_UP_LENGTHS:
-            self.runtime.run(TokenBatch.of([[0] * length]))
-        for length, counts in WARM_UP_BATCHES:
-            for count in counts:
-                self.runtime.run(TokenBatch.of([[0] * length] * count), save_cpu=True)
+        """Run usual shapes, as far as it makes later batches faster."""
+        warm_up(self.runtime)
 
     def _encode(self, texts: Sequence[str], prompt: str, save_cpu: bool) -> Vectors:
         """Encode few tokens in this thread, more in several, long lists as a stream."""
