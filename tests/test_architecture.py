@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from indexer.readers.formats.format_table import FORMATS
+
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("retrieval", "indexer", "service")  # each may import those before it
 LAYERS = {  # folders (and single files) of a package, lowest first: each imports its own files and lower layers only
@@ -387,6 +389,15 @@ def test_no_function_changes_module_state() -> None:
 @pytest.mark.parametrize("start", ["service.cli", "indexer.readers.sandbox.worker", "service.processes.launch"])
 def test_commands_and_parser_processes_start_without_the_heavy_libraries(start: str) -> None:
     program = f"import sys, {start}; print(*[name for name in {HEAVY!r} if name in sys.modules])"
+    loaded = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert loaded.stdout.split() == []
+
+
+def test_parsers_of_text_do_without_the_heavy_libraries() -> None:
+    """A parser process starts for each few hundred files, and again after each hostile one."""
+    parsers = [each.parser or each.reader for each in FORMATS.values() if each.name != "parquet"]
+    modules = sorted({f"indexer.readers.formats.{name.partition(':')[0]}" for name in parsers})
+    program = f"import sys, {', '.join(modules)}; print(*[name for name in {HEAVY!r} if name in sys.modules])"
     loaded = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
     assert loaded.stdout.split() == []
 

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from retrieval.index.collection.document_ids import Digests
 from retrieval.index.collection.metadata_updates import MetadataUpdates, join_updates
 from retrieval.index.collection.segment import Segment
+from retrieval.index.metadata.columns import arrow_type
 from retrieval.index.metadata.expiry import Expiry
-from retrieval.index.metadata.schema import arrow_type
 from retrieval.index.storage.manifest import SegmentRecord
 from retrieval.types import Bitmap, Document, FieldType, Passage, Rows, Schema
 

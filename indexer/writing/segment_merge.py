@@ -28,7 +28,7 @@ from retrieval.index.collection.document_store import (
     metadata_batch,
 )
 from retrieval.index.collection.segment import VECTORS
-from retrieval.index.metadata.schema import arrow_schema
+from retrieval.index.metadata.columns import arrow_schema
 from retrieval.index.storage.manifest import SegmentRecord
 from retrieval.index.vectors.store import VectorWriter
 from retrieval.index.vectors.token_store import TOKEN_FILES, TokenWriter

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from retrieval.facets import FacetCount
 from retrieval.index.collection.index_reader import IndexReader
+from retrieval.index.metadata.columns import from_scalar
 from retrieval.index.metadata.facets import most_frequent, value_counts
-from retrieval.index.metadata.schema import from_scalar
 from retrieval.types import FieldType, MetadataValue, Rows
 
 COUNTED = frozenset({FieldType.STRING, FieldType.BOOLEAN})  # also in lists

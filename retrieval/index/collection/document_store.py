@@ -21,7 +21,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pyarrow import ipc
 
-from retrieval.index.metadata.schema import arrow_schema, from_scalar, to_columns
+from retrieval.index.metadata.columns import arrow_schema, from_scalar, to_columns
 from retrieval.index.storage.checksums import CheckedFile
 from retrieval.types import Document, Metadata, Passage, Rows, Schema
 from retrieval.util.arrays import segment_of_row

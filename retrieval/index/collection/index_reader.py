@@ -28,9 +28,9 @@ from retrieval.index.collection.segment import Segment
 from retrieval.index.lexical.reader import LexicalReader
 from retrieval.index.lexical.sparse_reader import SparseReader, open_sparse
 from retrieval.index.lexical.writer import open_lexical
+from retrieval.index.metadata.columns import arrow_type
 from retrieval.index.metadata.expiry import Expiry, has_expiry
 from retrieval.index.metadata.filters import compile_filter
-from retrieval.index.metadata.schema import arrow_type
 from retrieval.index.storage.checksums import check_size
 from retrieval.index.storage.manifest import MANIFEST, Manifest, with_current_manifest
 from retrieval.index.vectors.exact import FlatVectors

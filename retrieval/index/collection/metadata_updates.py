@@ -18,7 +18,7 @@ from pyarrow import ipc
 
 from retrieval.index.collection.document_ids import Digests
 from retrieval.index.collection.document_store import BATCH_ROWS, GIVEN, Table
-from retrieval.index.metadata.schema import to_columns
+from retrieval.index.metadata.columns import to_columns
 from retrieval.index.storage.checksums import CheckedFile
 from retrieval.index.storage.manifest import UPDATES, SegmentRecord
 from retrieval.types import Bitmap, Document, Rows, Schema

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from retrieval.errors import FilterError
 from retrieval.facets import Bound, FacetCount, FacetStats, RangeCount
+from retrieval.index.metadata.columns import from_scalar
 from retrieval.index.metadata.filter_parser import parse_field_values
 from retrieval.index.metadata.filters import fitting_values, known_field
 from retrieval.index.metadata.moments import Moment
-from retrieval.index.metadata.schema import from_scalar, plain_number
+from retrieval.index.metadata.schema import plain_number
 from retrieval.types import Bitmap, FieldType, Schema
 
 MAX_VALUES = 100  # of a facet in an answer

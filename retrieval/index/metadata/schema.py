@@ -1,28 +1,21 @@
-"""Metadata fields: types inferred or declared, values checked, Arrow columns.
+"""Metadata fields: types inferred or declared, values checked.
 
-    string    pyarrow.string()
-    number    pyarrow.float64()
-    boolean   pyarrow.bool_()
-    date      pyarrow.timestamp("us", "UTC"); a date without a time zone is in UTC
-    strings   pyarrow.list_(pyarrow.string()); numbers, booleans and dates are lists of those types
-
-A missing value and None are null.  A string field also takes numbers and booleans, as text.  The other types take
-values of their type and, for tables without types, the text of such values; blank text is a missing value.  A whole
-number that a double does not represent, such as an id beyond 2^53, makes the inferred type a string.  Blank text and
-empty lists leave the type to other values.
+The types are string, number, boolean and date (in UTC unless it has a time zone), and lists of these.  A missing value
+and None are null.  A string field also takes numbers and booleans, as text.  The other types take values of their type
+and, for tables without types, the text of such values; blank text is a missing value.  A whole number that a double
+does not represent, such as an id beyond 2^53, makes the inferred type a string.  Blank text and empty lists leave the
+type to other values.  `columns.py` stores the values; this module runs in parser processes, without Arrow.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from functools import reduce
 from typing import Any
-
-import pyarrow as pa
 
 from retrieval.errors import SchemaError
 from retrieval.types import FieldType, Metadata, MetadataScalar, MetadataValue, Schema
@@ -229,38 +222,6 @@ def _read(value: Any, kind: FieldType) -> MetadataValue:
 def _shown(value: Any) -> str:
     text = repr(value)
     return text if len(text) <= 80 else text[:77] + "..."
-
-
-def arrow_type(kind: FieldType) -> pa.DataType:
-    """Return the Arrow type of a field."""
-    element = {
-        FieldType.STRING: pa.string(),
-        FieldType.NUMBER: pa.float64(),
-        FieldType.BOOLEAN: pa.bool_(),
-        FieldType.DATE: pa.timestamp("us", "UTC"),
-    }[kind.element]
-    return pa.list_(element) if kind.is_list else element
-
-
-def arrow_schema(schema: Schema) -> pa.Schema:
-    """Return the Arrow columns of a schema, in its order."""
-    return pa.schema([(name, arrow_type(kind)) for name, kind in schema.items()])
-
-
-def to_columns(rows: Sequence[Metadata], schema: Schema) -> list[pa.Array]:
-    """Return typed values as Arrow columns; a missing value is null."""
-    return [pa.array([row.get(name) for row in rows], arrow_type(kind)) for name, kind in schema.items()]
-
-
-def from_scalar(scalar: pa.Scalar) -> MetadataValue | None:
-    """Return the Python value of a cell."""
-    value = scalar.as_py()
-    return tuple(map(_from_arrow, value)) if isinstance(value, list) else _from_arrow(value)
-
-
-def _from_arrow(value: Any) -> Any:
-    # Of a date it is the same instant; Arrow uses another tzinfo.
-    return value.replace(tzinfo=UTC) if isinstance(value, datetime) else plain_number(value)
 
 
 def plain_number(value: Any) -> Any:

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from retrieval.errors import FilterError
+from retrieval.index.metadata.columns import arrow_type
 from retrieval.index.metadata.filters import compile_filter
 from retrieval.index.metadata.geo import EARTH_RADIUS_M, PASSES, distances_m
-from retrieval.index.metadata.schema import arrow_type
 from retrieval.types import FieldType, Rows
 from retrieval.util.work_budget import WorkBudget
 

@@ -1,25 +1,14 @@
-"""Metadata fields: inferred, given, checked, and back again as they went in."""
+"""Metadata fields: inferred, given, checked."""
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import UTC, date, datetime
 from typing import Any
 
-import pyarrow as pa
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from retrieval.errors import SchemaError
-from retrieval.index.metadata.schema import (
-    arrow_schema,
-    extend_schema,
-    from_scalar,
-    parse_schema,
-    plain_number,
-    to_columns,
-    typed_metadata,
-)
+from retrieval.index.metadata.schema import extend_schema, parse_schema, plain_number, typed_metadata
 from retrieval.types import FieldType
 
 
@@ -160,28 +149,6 @@ def test_nulls_are_left_out_and_unknown_fields_refused() -> None:
     assert typed_metadata({"a": None, "b": None}, {"a": FieldType.NUMBER}, "d") == {}
     with pytest.raises(SchemaError, match=r"field 'b' is not in the schema \(fields: a\)"):
         typed_metadata({"b": 1}, {"a": FieldType.NUMBER}, "d")
-
-
-MOMENTS = st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=30))])).filter(
-    lambda moment: 2 < moment.year < 9998
-)
-VALUES = {
-    FieldType.STRING: st.text(st.characters(exclude_categories=["Cs"])),
-    FieldType.NUMBER: st.floats(allow_nan=False, allow_infinity=False),
-    FieldType.BOOLEAN: st.booleans(),
-    FieldType.DATE: MOMENTS,
-}
-VALUES |= {kind.as_list: st.lists(values).map(tuple) for kind, values in VALUES.items()}
-
-
-@settings(deadline=None)
-@given(st.data(), st.sampled_from(FieldType))
-def test_columns_give_back_what_went_in(data: st.DataObject, kind: FieldType) -> None:
-    values = data.draw(st.lists(st.none() | VALUES[kind], max_size=5))
-    schema = {"field": kind}
-    rows = [typed_metadata({"field": value}, schema, "d") for value in values]
-    batch = pa.RecordBatch.from_arrays(to_columns(rows, schema), schema=arrow_schema(schema))
-    assert [from_scalar(cell) for cell in batch.column("field")] == values
 
 
 @pytest.mark.parametrize(

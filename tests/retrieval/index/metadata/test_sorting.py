@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from retrieval.errors import FilterError
-from retrieval.index.metadata.schema import arrow_type
+from retrieval.index.metadata.columns import arrow_type
 from retrieval.index.metadata.sorting import SortKey, order_by, parse_sort
 from retrieval.types import FieldType
 
