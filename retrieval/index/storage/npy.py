@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from io import BytesIO
 from typing import IO, Any, BinaryIO
 
@@ -13,6 +14,7 @@ from numpy.typing import DTypeLike, NDArray
 from retrieval.index.storage.checksums import CheckedFile
 
 HEADER_BYTES = 4096  # no header of a file of a collection is longer
+LENGTH_BYTES = 2  # of the number, after the magic, that tells how many bytes follow
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +28,19 @@ class ArrayHeader:
 
 def read_header(file: IO[bytes]) -> ArrayHeader:
     """Read the header at a file's start.  Raises ValueError for another layout."""
-    if npy.read_magic(file) != (1, 0):
+    start = file.read(npy.MAGIC_LEN + LENGTH_BYTES)
+    return _parse_header(start + file.read(int.from_bytes(start[npy.MAGIC_LEN :], "little")))
+
+
+@lru_cache(maxsize=1024)  # numpy takes as long to parse a header as to open the file; generations share most headers
+def _parse_header(data: bytes) -> ArrayHeader:
+    header = BytesIO(data)
+    if npy.read_magic(header) != (1, 0):
         raise ValueError("not version 1.0 of the .npy format")
-    shape, fortran_order, dtype = npy.read_array_header_1_0(file)
+    shape, fortran_order, dtype = npy.read_array_header_1_0(header)
     if fortran_order or dtype.hasobject:
         raise ValueError("unexpected layout")
-    return ArrayHeader(shape, dtype, file.tell())
+    return ArrayHeader(shape, dtype, len(data))
 
 
 def array_in(file: CheckedFile) -> NDArray[Any]:
