@@ -15,6 +15,7 @@ from transformers import BertConfig, BertModel
 from retrieval.encoder.checkpoint.hub import locate
 from retrieval.encoder.loading import load_encoder
 from retrieval.encoder.sentence import SentenceEncoder
+from tests.conftest import BatchMemory
 
 TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.txt")
 
@@ -37,6 +38,13 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         folder = tmp_path_factory.mktemp("cache")
         patch.setenv("ATTENDEX_CACHE", str(folder))
         yield folder
+
+
+@pytest.fixture(autouse=True)
+def _run_each_batch(batch_memory: BatchMemory) -> Iterator[None]:
+    batch_memory.on = False
+    yield
+    batch_memory.on = True
 
 
 @pytest.fixture(scope="session")
