@@ -100,12 +100,13 @@ class Home:
         assert list((self.folder / "temporary").iterdir()) == []
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Home:
-    made = Home(tmp_path)
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """Return one home for all tests: the first converts the encoder, the others find it in the cache."""
+    made = Home(tmp_path_factory.mktemp("fresh"))
     for name in ("home", "temporary", "watch", "work"):
-        (tmp_path / name).mkdir()
-    (tmp_path / "watch" / "sitecustomize.py").write_text(WATCH)
+        (made.folder / name).mkdir()
+    (made.folder / "watch" / "sitecustomize.py").write_text(WATCH)
     write_documents(made.work / "documents.jsonl", DOCUMENTS)
     (made.work / "folder").mkdir()
     (made.work / "folder" / "page.html").write_text("<h1>Kettles</h1><p>They boil water.</p>")
@@ -127,6 +128,28 @@ def _make_other_encoder(folder: Path) -> None:
     body = {**json.loads(path.read_text()), "max_seq_length": 128}
     path.unlink()
     path.write_text(json.dumps(body))
+
+
+def test_serve(home: Home, collections: Path) -> None:
+    shutil.copytree(collections / "small", home.work / "served")
+    command = [sys.executable, "-m", "service", "serve", "served", "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=home.environment(), cwd=home.work) as process:
+        assert process.stderr is not None
+        try:
+            url = process.stderr.readline().split()[-1]
+            eventually(lambda: _finds(url), 120)  # a fresh HOME has no converted encoder
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.communicate(timeout=60)
+    home.check()
+
+
+def _finds(url: str) -> bool:
+    try:
+        answer = httpx.post(f"{url}/v1/collections/served/search", json={"query": "cats"}, timeout=60)
+    except httpx.ConnectError:  # the service prints its address before it listens
+        return False
+    return answer.status_code == 200
 
 
 TASK = ("--queries", "queries.jsonl", "--qrels", "qrels.txt")
@@ -170,25 +193,3 @@ def test_quantize(home: Home) -> None:
     pytest.importorskip("nncf")
     home.run([("quantize", "all-MiniLM-L6-v2", "--calibrate", "documents.jsonl", "--out", "int8")])
     home.check()
-
-
-def test_serve(home: Home, collections: Path) -> None:
-    shutil.copytree(collections / "small", home.work / "papers")
-    command = [sys.executable, "-m", "service", "serve", "papers", "--port", "0"]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=home.environment(), cwd=home.work) as process:
-        assert process.stderr is not None
-        try:
-            url = process.stderr.readline().split()[-1]
-            eventually(lambda: _finds(url), 120)  # a fresh HOME has no converted encoder
-        finally:
-            process.send_signal(signal.SIGTERM)
-            process.communicate(timeout=60)
-    home.check()
-
-
-def _finds(url: str) -> bool:
-    try:
-        answer = httpx.post(f"{url}/v1/collections/papers/search", json={"query": "cats"}, timeout=60)
-    except httpx.ConnectError:  # the service prints its address before it listens
-        return False
-    return answer.status_code == 200
