@@ -53,7 +53,7 @@ $(PAGE_LINT)/node_modules/.package-lock.json: $(PAGE_LINT)/package-lock.json
 	@touch $@
 
 test: dev  ## the tests, without the slow part, on all cores (WORKERS); PYTEST_ARGS are passed on
-	$(BIN)/pytest -m "not slow" -n $(WORKERS) --dist loadfile $(PYTEST_ARGS)
+	$(BIN)/pytest -m "not slow" -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
 test-slow: dev  ## crash storms, power cuts, fuzzing, soak
 	$(BIN)/pytest -m slow

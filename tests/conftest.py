@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
@@ -30,6 +31,14 @@ settings.register_profile("attendex", deadline=None)  # a test must not fail bec
 settings.load_profile("attendex")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+LONG_FILES = (  # few tests, and each takes seconds
+    "test_offline.py",
+    "test_crash.py",
+    "test_operations.py",
+    "test_jobs.py",
+    "test_power_cut.py",
+    "test_processes.py",
+)
 
 
 def pytest_configure() -> None:
@@ -42,6 +51,12 @@ def pytest_configure() -> None:
     # In the workers of pytest-xdist and in commands; OpenBLAS has threads that always spin.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     gc.disable()  # while the test files are imported
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files that take longest first, so that no process of the tests ends long after the others."""
+    tests = Counter(item.path for item in items)
+    items.sort(key=lambda item: (item.path.name not in LONG_FILES, -tests[item.path]))
 
 
 def pytest_collection_finish() -> None:
