@@ -84,7 +84,7 @@ def serve(encoders: EncoderRegistry) -> Serve:
 
     @contextmanager
     def serving(root: Path, join: JoinShards = ShardedReader, **flags: Any) -> Iterator[Served]:
-        settings = load_settings({"port": 0, "log.requests": False, "drain_seconds": 0, "reload_seconds": 0.1} | flags)
+        settings = load_settings({"port": 0, "log.requests": False, "drain_seconds": 0} | flags)
         lifecycle = Lifecycle()
         listener = listen(settings)
         server = make_server(create_app(root, settings, lifecycle, encoders, join=join), lifecycle, settings)
