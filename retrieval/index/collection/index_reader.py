@@ -31,7 +31,7 @@ from retrieval.index.lexical.writer import open_lexical
 from retrieval.index.metadata.columns import arrow_type
 from retrieval.index.metadata.expiry import Expiry, has_expiry
 from retrieval.index.metadata.filters import compile_filter
-from retrieval.index.storage.checksums import check_size
+from retrieval.index.storage.checksums import FileRecord, check_size
 from retrieval.index.storage.manifest import MANIFEST, Manifest, with_current_manifest
 from retrieval.index.vectors.exact import FlatVectors
 from retrieval.index.vectors.fine_search import FineVectors, WindowVectors
@@ -246,9 +246,14 @@ class IndexReader:
         A read beyond the end of a mapped file ends the process (SIGBUS).  A file that cannot be found stays mapped.
         Raises CorruptCollection.
         """
-        for name, record in self.manifest.paths().items():
+        for path, record in self._files:
             with suppress(OSError):
-                check_size(self.path / name, record)
+                check_size(path, record)
+
+    @cached_property
+    def _files(self) -> tuple[tuple[Path, FileRecord], ...]:
+        """The files of the generation, made once: a service checks them twice a second."""
+        return tuple((self.path / name, record) for name, record in self.manifest.paths().items())
 
     def check_all(self) -> None:
         """Check all files of the segments.  Raises CorruptCollection."""
