@@ -15,7 +15,7 @@ import ctypes
 import gc
 import json
 import os
-import select
+import selectors
 import signal
 import subprocess
 import sys
@@ -153,8 +153,9 @@ class Template:
     def _read_line(self, seconds: float) -> bytes:
         """Return what the template has sent, b"" after its end or without an answer."""
         assert self._channel is not None
-        readable, _, _ = select.select([self._channel], [], [], seconds)
-        return self._channel.recv(_LINE_BYTES) if readable else b""
+        with selectors.DefaultSelector() as selector:  # `select` refuses the descriptors of a process with many files
+            selector.register(self._channel, selectors.EVENT_READ)
+            return self._channel.recv(_LINE_BYTES) if selector.select(seconds) else b""
 
     def _take_over(self) -> subprocess.Popen[bytes] | None:
         """Return the process of the template, which is a worker now."""

@@ -9,12 +9,14 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from socket import socket
 
 import pytest
 
 from service.processes.template import MAX_PAUSE_S, Orphans, Place, StartProgram, Template, WorkerProcess, pause_after
+from service.runtime.process import raise_open_files
 from tests.service.conftest import eventually
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="other systems do not hand over orphans")
@@ -84,6 +86,16 @@ def test_workers_are_copies_of_a_template_and_children_of_the_parent(
     assert [worker.poll() for worker in workers] == [None, None]  # they do not need it any more
     workers[0].send_signal(signal.SIGTERM)
     eventually(lambda: workers[0].poll() == -signal.SIGTERM)
+
+
+def test_the_parent_may_have_many_open_files(tmp_path: Path, started: list[WorkerProcess]) -> None:
+    raise_open_files(2_000)
+    with ExitStack() as files:
+        for _ in range(1_100):
+            files.enter_context(Path(os.devnull).open("rb"))
+        template = Template(program(tmp_path, forks=True), forks=True)
+        assert facts(tmp_path, made(template, 1, started))["row"] == 1
+        template.renew()
 
 
 def test_a_template_that_was_killed_is_replaced(tmp_path: Path, started: list[WorkerProcess]) -> None:
