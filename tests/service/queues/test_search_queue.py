@@ -12,6 +12,7 @@ import httpx
 import pytest
 
 from retrieval.errors import BadQuery
+from retrieval.index.collection.sharded_reader import ShardedReader
 from retrieval.results import SearchResult
 from retrieval.search.searcher import EncodedRequest, Searcher
 from retrieval.types import SearchRequest, Syntax
@@ -28,7 +29,7 @@ from tests.service.test_routes import SEARCH, problem
 @contextmanager
 def opened(root: Path, encoders: EncoderRegistry, **flags: Any) -> Iterator[Services]:
     """Yield the parts of the service without the server."""
-    services = make_services(root, load_settings(flags), Lifecycle(), Metrics(), encoders, None)
+    services = make_services(root, load_settings(flags), Lifecycle(), Metrics(), encoders, None, ShardedReader)
     services.collections.refresh()
     try:
         yield services
