@@ -35,11 +35,6 @@ class SourceChanges:
     unchanged: int = 0
     error: str = ""  # why the items are unknown; then nothing is deleted
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether there is nothing to read, to delete or to record."""
-        return not (self.items or self.gone or self.missing or self.found_again)
-
 
 def find_changes(
     settings: SourceSettings,

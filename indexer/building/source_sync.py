@@ -63,11 +63,6 @@ class SyncReport:
         """Whether a source could not be listed."""
         return any(each.error for each in self.sources)
 
-    @property
-    def has_missing(self) -> bool:
-        """Whether another list may delete documents."""
-        return any(each.missing for each in self.sources)
-
 
 def sync_collection(
     into: Path,

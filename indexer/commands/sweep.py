@@ -10,6 +10,7 @@ import typer
 
 from retrieval.commands.evaluation_output import progress_bar
 from retrieval.commands.options import CollectionArgument, TaskOptions, named_mode
+from retrieval.search.fusion_methods import DEFAULT_FUSION, FUSIONS
 from retrieval.util.terminal import JsonOption, option_groups, print_json, reports_errors, stdout
 
 if TYPE_CHECKING:
@@ -28,7 +29,9 @@ def sweep(
     grid: Annotated[str, typer.Option(help='Settings and their values: "k1=0.6,0.9,1.2 b=0.4,0.75".')],
     measure: Annotated[str, typer.Option(help="Measure of ir-measures.")] = "nDCG@10",
     mode: Annotated[str, typer.Option(help="dense, lexical, sparse or hybrid; default: the collection's.")] = "",
-    fusion: Annotated[str, typer.Option(help="Fusion method of hybrid mode.")] = "convex",
+    fusion: Annotated[
+        str, typer.Option(help=f"Fusion method of hybrid mode: {' or '.join(FUSIONS)}.")
+    ] = DEFAULT_FUSION,
     as_json: JsonOption = False,
 ) -> None:
     """Measure a collection under every combination of some search settings.

@@ -76,10 +76,10 @@ class _Locations:
             self._entry = {}
 
 
-def read_sitemap(body: bytes, most: int) -> Sitemap | None:
+def read_sitemap(body: bytes, max_locations: int) -> Sitemap | None:
     """Return the first locations of a sitemap or sitemap index; None for another page.
 
-    Stops soon after more than `most` locations. A location of more than MAX_LOCATION_CHARACTERS is cut behind them.
+    Stops soon after more than `max_locations`. A location of more than MAX_LOCATION_CHARACTERS is cut behind them.
     Raises BadDocument for a damaged sitemap, and for one with a document type, which could declare entities.
     """
     body = body.lstrip()
@@ -90,7 +90,7 @@ def read_sitemap(body: bytes, most: int) -> Sitemap | None:
             parser.feed(body[start : start + PIECE_BYTES])
             if locations.root and (locations.has_doctype or not locations.is_sitemap):
                 break
-            if len(locations.found) > most:
+            if len(locations.found) > max_locations:
                 return locations.sitemap()
         else:
             parser.close()

@@ -37,7 +37,7 @@ class SourceStatus:
     deleted: int = 0
     missing: int = 0
     repeated: int = 0
-    error: str = ""  # why the source could not be listed, or the collection not be written
+    error: str = ""  # why the source could not be listed, or the collection could not be written
 
 
 def read_status(collection: Path) -> dict[str, SourceStatus]:

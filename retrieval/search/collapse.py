@@ -47,7 +47,7 @@ def rank_collapsed(
         return CollapsedRanking(DocumentRanking(documents, scores), 0, {})
     groups, has_value = _groups(reader.column(request.collapse), documents)
     sizes = np.bincount(groups[matching[documents]], minlength=int(groups.max()) + 1)
-    chosen = _best(groups, _places(request, reader, documents, scores), documents, reader, depth)
+    chosen = _best(groups, _positions(request, reader, documents, scores), documents, reader, depth)
     ranked = DocumentRanking(documents[chosen], scores[chosen])
     named = chosen[has_value[chosen]]
     values = reader.column(request.collapse).take(pa.array(documents[named])).to_pylist()
@@ -81,8 +81,8 @@ def _groups(column: pa.ChunkedArray, documents: Rows) -> tuple[Numbers, NDArray[
     return groups, has_value
 
 
-def _places(request: SearchRequest, reader: IndexReader, documents: Rows, scores: Scores) -> Numbers:
-    """Return the place of each document in the order of the search; ties share one."""
+def _positions(request: SearchRequest, reader: IndexReader, documents: Rows, scores: Scores) -> Numbers:
+    """Return the position of each document in the order of the search; ties share one."""
     if request.lists_all and not request.sort and not request.boosts:
         return np.arange(len(documents), dtype=np.int64)
     ranks = np.zeros(len(documents), np.int64)
@@ -90,19 +90,19 @@ def _places(request: SearchRequest, reader: IndexReader, documents: Rows, scores
         ranks = order_by(reader.column, documents, parse_sort(request.sort, reader.schema))
     order = np.lexsort((-scores, ranks))
     differs = (np.diff(ranks[order]) != 0) | (np.diff(scores[order]) != 0)
-    places = np.empty(len(documents), np.int64)
-    places[order] = np.concatenate([[0], np.cumsum(differs)])
-    return places
+    positions = np.empty(len(documents), np.int64)
+    positions[order] = np.concatenate([[0], np.cumsum(differs)])
+    return positions
 
 
-def _best(groups: Numbers, places: Numbers, documents: Rows, reader: IndexReader, depth: int) -> Numbers:
-    """Return the positions of the first `depth` groups' best by (place, id)."""
-    best = np.full(int(groups.max()) + 1, len(places), np.int64)
-    np.minimum.at(best, groups, places)
-    last = np.partition(best, depth - 1)[depth - 1] if depth < len(best) else len(places)
-    tied = np.flatnonzero((places == best[groups]) & (places <= last))
+def _best(groups: Numbers, positions: Numbers, documents: Rows, reader: IndexReader, depth: int) -> Numbers:
+    """Return the indices of the first `depth` groups' best by (position, id)."""
+    best = np.full(int(groups.max()) + 1, len(positions), np.int64)
+    np.minimum.at(best, groups, positions)
+    last = np.partition(best, depth - 1)[depth - 1] if depth < len(best) else len(positions)
+    tied = np.flatnonzero((positions == best[groups]) & (positions <= last))
     ids = reader.ids(documents[tied])
-    order = np.array(sorted(range(len(tied)), key=lambda i: (places[tied[i]], ids[i])), np.int64)
+    order = np.array(sorted(range(len(tied)), key=lambda i: (positions[tied[i]], ids[i])), np.int64)
     _, first = np.unique(groups[tied[order]], return_index=True)
     chosen: Numbers = tied[order[np.sort(first)]][:depth]
     return chosen

@@ -62,7 +62,7 @@ def rank_passages(
 ) -> DocumentRanking:
     """Return the first `depth` passages by (score descending, id, row ascending)."""
 
-    def places(rows: Rows) -> list[tuple[str, int]]:
+    def tie_keys(rows: Rows) -> list[tuple[str, int]]:
         return list(zip(reader.ids(reader.document_of[rows]), rows.tolist(), strict=True))
 
     count = depth + _SPARE_PASSAGES
@@ -70,7 +70,7 @@ def rank_passages(
         ranking = ranker.rank(count)
         each_alone = DocumentRanking(ranking.rows, ranking.scores)
         if settled(ranking, each_alone, depth, count):
-            ordered = order_ties(each_alone, places, depth)
+            ordered = order_ties(each_alone, tie_keys, depth)
             kept = ordered.scores >= (-np.inf if min_score is None else min_score)
             return passage_ranking(ordered.documents[kept], ordered.scores[kept], reader)
         count *= 2

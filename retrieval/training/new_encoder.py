@@ -63,9 +63,9 @@ class EncoderShape:
         }
 
     def _check_sizes(self) -> None:
-        for name, most in MAX_SIZES.items():
-            if not 1 <= getattr(self, name) <= most:
-                raise InputError(f"[encoder]: {name} is {getattr(self, name)}; give 1 to {most:,}")
+        for name, limit in MAX_SIZES.items():
+            if not 1 <= getattr(self, name) <= limit:
+                raise InputError(f"[encoder]: {name} is {getattr(self, name)}; give 1 to {limit:,}")
         if self.width % (2 * self.heads):
             raise InputError(
                 f"[encoder]: a width of {self.width} cannot be divided among {self.heads} heads; "

@@ -36,11 +36,11 @@ def frequent_tokens(folder: EncoderFolder, texts: Iterable[str]) -> Counter[int]
     return counts
 
 
-def kept_tokens(folder: EncoderFolder, counts: Mapping[int, int], most: int) -> list[int]:
+def kept_tokens(folder: EncoderFolder, counts: Mapping[int, int], max_tokens: int) -> list[int]:
     """Return ids in ascending order: special tokens, characters, frequent tokens.
 
-    At most `most` ids, unless there are more special tokens and single characters of the texts.  Raises EncoderError
-    for a kind of tokenizer whose tokens are built from each other.
+    At most `max_tokens` ids, unless there are more special tokens and single characters of the texts.  Raises
+    EncoderError for a kind of tokenizer whose tokens are built from each other.
     """
     record = _read(folder.transformer)
     kind = record["model"].get("type")
@@ -58,7 +58,7 @@ def kept_tokens(folder: EncoderFolder, counts: Mapping[int, int], most: int) -> 
     characters = {i for i, name in enumerate(names) if name in MARKS or (len(_bare(name)) == 1 and _bare(name) in seen)}
     kept = special | characters
     for token, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
-        if len(kept) >= most:
+        if len(kept) >= max_tokens:
             break
         kept.add(token)
     return sorted(token for token in kept if token < len(names))

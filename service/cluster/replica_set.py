@@ -19,12 +19,12 @@ from retrieval.errors import Overloaded, ShardUnavailable
 from retrieval.util.work_budget import checkpoint
 
 FIRST_HEDGE_S = 0.25  # until enough requests were measured
-LEAST_HEDGE_S = 0.005
+MIN_HEDGE_S = 0.005
 MEASURED = 200  # the last requests to a shard, whose times are kept
 ENOUGH = 20  # measured requests for a percentile
 SHARE = 0.95  # of requests that are faster than the second request starts
 AVOIDED_S = 1.0  # after a failure, a replica is asked only if no other one is left
-CHECK_S = 0.1  # between looks whether a caller still waits
+CHECK_S = 0.1  # between checks that the caller still waits
 
 
 class ReplicaProcess(Protocol):
@@ -67,7 +67,7 @@ class ReplicaSet:
         """The time after which a second replica is asked."""
         with self._lock:
             times = sorted(self._times)
-        return max(LEAST_HEDGE_S, times[int(SHARE * len(times))]) if len(times) >= ENOUGH else FIRST_HEDGE_S
+        return max(MIN_HEDGE_S, times[int(SHARE * len(times))]) if len(times) >= ENOUGH else FIRST_HEDGE_S
 
     def order(self) -> list[_Copy]:
         """Return the replicas, the one to ask first at the front."""

@@ -126,7 +126,7 @@ class WaitForAnswer:
         """Return the answer.  Raises ShardUnavailable, Overloaded, CorruptCollection."""
         error, answered = decode(self.call.result())
         if isinstance(error, CollectionError) and not isinstance(error, CorruptCollection):
-            raise ShardUnavailable("it has not the generation of this search", shard=self.shard) from error
+            raise ShardUnavailable("it does not have the generation of this search", shard=self.shard) from error
         if error is not None:
             raise error
         found: ShardAnswer = answered

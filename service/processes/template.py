@@ -171,7 +171,7 @@ class Orphans:
         self._last = 0
 
     def reap(self) -> None:
-        """Take note of the end of one, so that it does not stay in the process table.
+        """Remove a dead one from the process table, in the second call that finds it.
 
         Another thread waits for a child that is not an orphan, and has seen its end before the next call.
         """

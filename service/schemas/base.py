@@ -85,8 +85,8 @@ class RequestBody(_Body):
     @classmethod
     def _has_few_names(cls, given: Any) -> Any:
         """Refuse many unknown names with one error."""
-        most = max(MAX_MEMBERS, len(cls.model_fields))
-        if cls.model_config.get("extra") == "forbid" and isinstance(given, dict) and len(given) > most:
+        limit = max(MAX_MEMBERS, len(cls.model_fields))
+        if cls.model_config.get("extra") == "forbid" and isinstance(given, dict) and len(given) > limit:
             raise ValueError(f"has {len(given):,} names; the names here are {', '.join(cls.model_fields)}")
         return given
 

@@ -48,21 +48,21 @@ def read_architecture(config: Config) -> Architecture | None:
 
 
 def check_size(
-    name: str, value: object, *, least: int = 1, most: int = MAX_SIZE, file: str | Path = "config.json"
+    name: str, value: object, *, minimum: int = 1, maximum: int = MAX_SIZE, file: str | Path = "config.json"
 ) -> int:
     """Return a size of a file, or raise UnsupportedCheckpoint beyond its bounds."""
-    if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+    if not isinstance(value, int) or isinstance(value, bool) or not minimum <= value <= maximum:
         raise UnsupportedCheckpoint(
-            f"{file}: {name} is {value!r}, not a whole number from {least:,} to {most:,}; fetch the folder again"
+            f"{file}: {name} is {value!r}, not a whole number from {minimum:,} to {maximum:,}; fetch the folder again"
         )
     return value
 
 
 def _check_shape(shape: Architecture) -> None:
     """Check all numbers, before memory is allocated for them."""
-    check_size("number of layers", len(shape.layers), most=MAX_LAYERS)
+    check_size("number of layers", len(shape.layers), maximum=MAX_LAYERS)
     for name, least in SIZES.items():
-        check_size(name, getattr(shape, name), least=least)
+        check_size(name, getattr(shape, name), minimum=least)
     head_width, rest = divmod(shape.width, shape.num_heads)
     if rest or (head_width % 2 and any(layer.rotary_base for layer in shape.layers)):
         problem = f"a width of {shape.width} cannot be divided among {shape.num_heads} attention heads"
@@ -76,7 +76,7 @@ def _check_shape(shape: Architecture) -> None:
 
 
 def _layers(config: Config, name: str) -> tuple[LayerKind, ...]:
-    return (LayerKind(),) * check_size(name, config[name], most=MAX_LAYERS)
+    return (LayerKind(),) * check_size(name, config[name], maximum=MAX_LAYERS)
 
 
 def _bert(config: Config) -> Architecture:

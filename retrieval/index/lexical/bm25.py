@@ -61,7 +61,7 @@ class LengthNorms:
 
     def max_saturation(self, postings: TermPostings) -> float:
         """Return an upper bound of f / (f + norm) for a term in a segment."""
-        flat = self.k1 * (1.0 - self.b) / postings.most
+        flat = self.k1 * (1.0 - self.b) / postings.max_frequency
         return 1.0 / (1.0 + flat + self.k1 * self.b * postings.sparsest / self.average_length)
 
 

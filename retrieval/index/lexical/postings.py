@@ -174,7 +174,7 @@ class TermPostings:
     segment: LiveSegment
     passages: NDArray[np.uint32]  # (n,), ascending
     frequencies: NDArray[Any]  # (n,)
-    most: float  # greatest frequency in a passage; with the next field, it bounds the term's BM25 scores
+    max_frequency: float  # in a passage; with the next field, it bounds the term's BM25 scores
     sparsest: float  # least ratio of a passage's length to the term's frequency in it
 
     @property

@@ -31,7 +31,7 @@ class ImpactWeighting:
 
     def max_score(self, postings: TermPostings) -> float:
         """Return the greatest score of the term in a segment."""
-        return self.weight * postings.most
+        return self.weight * postings.max_frequency
 
     def score(self, rows: Rows, frequencies: NDArray[Any]) -> NDArray[np.float64]:  # noqa: ARG002
         """Return the score for each impact; the rows do not matter."""

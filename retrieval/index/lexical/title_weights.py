@@ -50,7 +50,7 @@ class TitleWeight:
             frequencies += self.difference * np.add.reduceat(in_title, starts, dtype=np.int64)
         lengths = postings.passages["length"][part.passages] + self.difference * titles["length"]
         sparsest = float((lengths / frequencies).min())
-        return replace(part, frequencies=frequencies, most=float(frequencies.max()), sparsest=sparsest)
+        return replace(part, frequencies=frequencies, max_frequency=float(frequencies.max()), sparsest=sparsest)
 
 
 def title_length(rows: LiveRows) -> float:

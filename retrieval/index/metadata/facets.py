@@ -137,10 +137,10 @@ def field_stats(column: pa.ChunkedArray, matching: Bitmap, edges: tuple[Bound, .
 def _ranges(values: pa.Array, documents: NDArray[np.int64], edges: tuple[Bound, ...]) -> tuple[RangeCount, ...]:
     present = values.is_valid().to_numpy(zero_copy_only=False)
     bounds = _numbers(pa.array(edges, values.type))
-    places = np.searchsorted(bounds, _numbers(values.drop_null()), side="right")
+    positions = np.searchsorted(bounds, _numbers(values.drop_null()), side="right")
     number = len(edges) + 1
-    places = np.unique(documents[present] * number + places) % number  # each document once in a range
-    counts = np.bincount(places, minlength=number).tolist()
+    positions = np.unique(documents[present] * number + positions) % number  # each document once in a range
+    counts = np.bincount(positions, minlength=number).tolist()
     ends = (None, *map(plain_number, edges), None)
     return tuple(RangeCount(start, end, count) for (start, end), count in zip(pairwise(ends), counts, strict=True))
 

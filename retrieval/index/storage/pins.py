@@ -22,9 +22,9 @@ class PinRule:
     documents: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        for name, values, most in (("queries", self.queries, MAX_QUERIES), ("documents", self.documents, MAX_PINNED)):
-            if not 1 <= len(values) <= most:
-                raise InputError(f"a pin has {len(values)} {name}; give 1 to {most}")
+        for name, values, limit in (("queries", self.queries, MAX_QUERIES), ("documents", self.documents, MAX_PINNED)):
+            if not 1 <= len(values) <= limit:
+                raise InputError(f"a pin has {len(values)} {name}; give 1 to {limit}")
             for value in values:
                 if not isinstance(value, str) or not value.strip() or len(value) > MAX_PIN_CHARACTERS:
                     raise InputError(

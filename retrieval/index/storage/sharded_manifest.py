@@ -121,7 +121,9 @@ def decode_sharded_manifest(data: bytes, path: Path) -> ShardedManifest:
     body = unseal(data, path)
     number = body.get("format")
     if number != SHARDED_FORMAT:
-        raise NotACollection(f"{path}: format {number!r} of a sharded collection is not {SHARDED_FORMAT}; upgrade it")
+        is_newer = type(number) is int and number > SHARDED_FORMAT
+        advice = "upgrade Attendex" if is_newer else "no version of Attendex wrote it; restore a backup"
+        raise NotACollection(f"{path}: format {number!r} of a sharded collection is not {SHARDED_FORMAT}; {advice}")
     try:
         if len(body[SHARDS]) > MAX_SHARDS:
             raise ValueError(f"{len(body[SHARDS])} shards")

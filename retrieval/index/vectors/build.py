@@ -100,15 +100,6 @@ class AnnIndexFacts:
         return cls(**{**body, "tuning": Tuning.from_json(body["tuning"])})
 
 
-def queried_rows(equal: EqualVectors) -> Rows:
-    """Return the rows whose texts may give queries to measure an index."""
-    return RowOrder(equal, _num_held_out(equal)).held[1::2]
-
-
-def _num_held_out(equal: EqualVectors) -> int:
-    return min(HELD_OUT, int(equal.distinct * HELD_OUT_SHARE))
-
-
 def build_faiss_index(
     vectors: StoredVectors,
     equal: EqualVectors,
@@ -116,19 +107,17 @@ def build_faiss_index(
     target: float,
     path: Path,
     *,
-    queries: Vectors | None = None,
     progress: Progress | None = None,
     files: Files | None = None,
 ) -> AnnIndexFacts:
     """Build the index of `plan`, tune it, and write it to the new file `path`.
 
     equal: the groups of equal vectors; `plan` is for one vector of each group.  target: recall@10 that the index must
-    reach.  queries: vectors of queries from the texts of `queried_rows`; without them, the build makes queries from
-    vectors.  A long build leaves checkpoints beside `path`, with `.partial` after its name; the next build of the same
-    plan continues from them.
+    reach, for queries that the build makes from vectors.  A long build leaves checkpoints beside `path`, with
+    `.partial` after its name; the next build of the same plan continues from them.
     """
     progress = progress or (lambda *_: None)
-    return _IndexBuild(vectors, equal, plan, path, progress, files or Files()).run(target, queries)
+    return _IndexBuild(vectors, equal, plan, path, progress, files or Files()).run(target)
 
 
 class _Checkpoints:
@@ -180,15 +169,15 @@ class _IndexBuild:
         self.path = path
         self.progress = progress
         self.files = files
-        self.order = RowOrder(equal, _num_held_out(equal))
+        self.order = RowOrder(equal, min(HELD_OUT, int(equal.distinct * HELD_OUT_SHARE)))
 
-    def run(self, target: float, queries: Vectors | None) -> AnnIndexFacts:
+    def run(self, target: float) -> AnnIndexFacts:
         started = time.monotonic()
         positions = self._positions()
         checkpoints = _Checkpoints(self.path, self.plan, positions)
         ann_index = self._fill(positions, checkpoints)
         self.progress("measuring", 0, len(self.order))
-        tuning = self._tune(ann_index, target, queries)
+        tuning = self._tune(ann_index, target)
         ann_index.add(self.vectors, np.arange(self.order.base, len(self.order)))
         self.progress("adding", len(self.order), len(self.order))
         write_faiss_index(ann_index.index, self.path, self.files)
@@ -244,17 +233,15 @@ class _IndexBuild:
                 checkpoints.write(ann_index.index, self.files)
                 written = time.monotonic()
 
-    def _tune(self, ann_index: FaissIndex, target: float, queries: Vectors | None) -> Tuning:
+    def _tune(self, ann_index: FaissIndex, target: float) -> Tuning:
         rng = np.random.default_rng(SEED)
         present = np.zeros(len(self.vectors), dtype=np.bool_)
         present[self.order.to_rows(np.arange(self.order.base))] = True
         tuner = Tuner(ann_index, self.vectors, present, target)
         held = np.asarray(self.vectors[self.order.held], dtype=np.float32)
         passages, origins = held[0::2], held[1::2]
-        if queries is not None:
-            return tuner.tune(interleave(passages, queries), "text", rng)
         others = np.asarray(self.vectors[np.sort(rng.integers(len(self.vectors), size=4096))], dtype=np.float32)
-        return tuner.tune(interleave(passages, make_queries(origins, others, rng)), "vectors", rng)
+        return tuner.tune(interleave(passages, make_queries(origins, others, rng)), rng)
 
 
 def open_faiss_index(path: Path, facts: AnnIndexFacts, copies: NDArray[np.int64] | None = None) -> FaissIndex:

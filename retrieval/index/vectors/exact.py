@@ -127,15 +127,15 @@ class JoinedRows:
     def at(self, positions: Rows) -> Rows:
         """Return the rows at some positions among the searched rows."""
         rows = np.empty(len(positions), np.int64)
-        for number, places, inside in self._by_part(positions):
-            rows[places] = self._parts[number].at(inside) + self._first_rows[number]
+        for number, indices, inside in self._by_part(positions):
+            rows[indices] = self._parts[number].at(inside) + self._first_rows[number]
         return rows
 
     def score(self, query: NDArray[np.float32], positions: Rows) -> Scores:
         """Return the exact inner products with the rows at some positions."""
         scores = np.empty(len(positions), np.float32)
-        for number, places, inside in self._by_part(positions):
-            scores[places] = self._parts[number].score(query, inside)
+        for number, indices, inside in self._by_part(positions):
+            scores[indices] = self._parts[number].score(query, inside)
         return scores
 
     def scans(self, *, as_float32: bool) -> Iterator[faiss.Index]:
@@ -145,11 +145,11 @@ class JoinedRows:
                 yield from part.scans(as_float32=as_float32)
 
     def _by_part(self, positions: Rows) -> Iterator[tuple[int, Rows, Rows]]:
-        """Yield parts with the places of their positions, and these in the part."""
+        """Yield parts with the indices of their positions, and these in the part."""
         numbers = segment_of_row(positions, self._first_positions)
         for number in np.unique(numbers).tolist():
-            places = np.flatnonzero(numbers == number)
-            yield number, places, positions[places] - self._first_positions[number]
+            indices = np.flatnonzero(numbers == number)
+            yield number, indices, positions[indices] - self._first_positions[number]
 
 
 def _starts(sizes: Sequence[int]) -> Rows:

@@ -65,7 +65,7 @@ class Tuning:
     exact_share: float  # exact search is faster for filters that allow a smaller share
     passages: RecallEstimate  # of held-out passages, k = 10
     queries: RecallEstimate  # of queries made from other held-out passages
-    made_by: str  # "vectors", or "text" when an encoder made the queries
+    made_by: str  # "vectors": the queries are made from stored ones
 
     def effort(self, k: int, share: float = 1.0) -> Effort:
         """Return the effort for k results under a filter that allows `share` of the rows.
@@ -168,7 +168,7 @@ class Tuner:
         self.target = target
         self._steps = _exploration_steps(index.largest_effort)
 
-    def tune(self, queries: Vectors, made_by: str, rng: np.random.Generator) -> Tuning:
+    def tune(self, queries: Vectors, rng: np.random.Generator) -> Tuning:
         """Measure the values of `Tuning` with alternating queries of both kinds."""
         probe = Probe.among(self.vectors, queries, self.present)
         curves = _RecallCurves(self.index, probe, TUNED_K, None)
@@ -181,7 +181,7 @@ class Tuner:
         reached = self._find_least(deep, _all(deep), 2 * effort.explored, FEW_QUERIES_MARGIN)
         settings.append(self._tuned_effort(1.0, reached, queries))
         exact_share = self._tune_filters(settings, queries[:FEW_QUERIES], rng)
-        return Tuning(self.target, tuple(settings), exact_share, reports[0], reports[1], made_by)
+        return Tuning(self.target, tuple(settings), exact_share, reports[0], reports[1], "vectors")
 
     def _tune_filters(self, settings: list[TunedEffort], queries: Vectors, rng: np.random.Generator) -> float:
         """Append the efforts of shares until exact search wins; return that share."""

@@ -1,4 +1,4 @@
-"""Sentences: their places in a text, and parts of a text that end with one."""
+"""Sentences: their ends in a text, and parts of a text that end with one."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ def fitting_start(text: str, limit: int, count: Callable[[str], int], *, may_cut
     if may_cut_sentence:
         kinds += [found.offsets, np.arange(1, len(text))]
     for offsets in kinds:
-        places = offsets.tolist()
-        fitting = bisect_right(places, limit, key=lambda end: _counted(text[:end], count))
-        for end in reversed(places[max(0, fitting - _TRIES) : fitting]):
+        ends = offsets.tolist()
+        fitting = bisect_right(ends, limit, key=lambda end: _counted(text[:end], count))
+        for end in reversed(ends[max(0, fitting - _TRIES) : fitting]):
             part = text[:end].rstrip()
             if part and count(part) <= limit:
                 return part

@@ -23,7 +23,7 @@ class SourceStatusAnswer(Answer):
     deleted: int = 0
     missing: int = Field(default=0, description="Items that the source lacks, and whose documents stay for now.")
     repeated: int = Field(default=0, description="Items with the id of an earlier item, which are left out.")
-    error: str = Field(default="", description="Why the source could not be listed, or the collection not be written.")
+    error: str = Field(default="", description="Why the source or the collection failed; empty without an error.")
 
 
 class SyncAnswer(Answer):

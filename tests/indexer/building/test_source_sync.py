@@ -135,11 +135,11 @@ def test_delete_after_seen_missing_twice(folder: Path) -> None:
     run(folder, **policy)
     (folder / "gone.jsonl").unlink()
     first = run(folder, **policy)
-    assert (first.has_missing, ids(folder)) == (True, ALL)
+    assert (first.sources[0].missing, ids(folder)) == (1, ALL)
     note(folder / "gone.jsonl", "The text of gone.jsonl.")
     run(folder, **policy)
     (folder / "gone.jsonl").unlink()
-    assert (run(folder, **policy).has_missing, ids(folder)) == (True, ALL)
+    assert (run(folder, **policy).sources[0].missing, ids(folder)) == (1, ALL)
     assert (counts(run(folder, **policy))[2], ids(folder)) == (1, ALL - {"gone"})
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from retrieval.errors import CorruptCollection, InputError, StorageError
 from retrieval.index.vectors import build as vector_build
-from retrieval.index.vectors.build import AnnIndexFacts, build_faiss_index, open_faiss_index, queried_rows
+from retrieval.index.vectors.build import AnnIndexFacts, build_faiss_index, open_faiss_index
 from retrieval.index.vectors.equal_vectors import EqualVectors, find_equal_vectors
 from retrieval.index.vectors.exact import FlatVectors, threads_for
 from retrieval.index.vectors.faiss_index import Effort, FaissIndex, RowOrder, make_index
@@ -135,15 +135,6 @@ def test_segments_with_and_without_an_ann_index_are_merged_by_score(segment: Seg
     assert estimate(recalls).high >= 0.95
     for one, other in zip(combined.search(QUERIES, 10, exact=True), whole.search(QUERIES, 10), strict=True):
         np.testing.assert_array_equal(one.rows, other.rows)
-
-
-def test_queries_of_the_caller_measure_too(tmp_path: Path) -> None:
-    rows = queried_rows(ALL)
-    asked = VECTORS[rows].astype(np.float32)
-    plan = AnnIndexPlan(GRAPH, ROWS, D, 2000, "as set")
-    facts = build_faiss_index(VECTORS, ALL, plan, 0.9, tmp_path / "index", queries=asked)
-    assert facts.tuning.made_by == "text"
-    assert (facts.held_out, len(rows)) == (200, 100)
 
 
 def test_damaged_or_foreign_files_are_refused(tmp_path: Path) -> None:
