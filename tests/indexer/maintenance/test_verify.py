@@ -20,6 +20,7 @@ from indexer.writing.garbage import COLLECTION_ENTRIES
 from indexer.writing.pending_generation import SegmentLimits
 from indexer.writing.record_files import name_digests, write_record_files
 from indexer.writing.sync_state import SYNC_FILES
+from indexer.writing.sync_status import SYNC_STATUS
 from retrieval.errors import CorruptCollection, NotACollection
 from retrieval.index.collection.index_reader import open_index_reader
 from retrieval.index.collection.judgments import judge
@@ -32,9 +33,10 @@ from retrieval.util.files import Files
 from retrieval.util.temporaries import replacing, temporary_path
 
 # Every entry of a collection that holds data; the others are locks, which are empty.  The record of the last
-# synchronization is a cache without digests: a wrong bit in it costs one more reading of an item, and no document.
+# synchronization is a cache without digests: a wrong bit in it costs one more reading of an item, and no document.  Its
+# result is for monitors alone.
 # Only a collection of several shards has a folder of them; each is verified as a collection.
-WITH_CONTENT = {each for each in COLLECTION_ENTRIES if "lock" not in each} - {*SYNC_FILES, SHARDS}
+WITH_CONTENT = {each for each in COLLECTION_ENTRIES if "lock" not in each} - {*SYNC_FILES, SYNC_STATUS, SHARDS}
 
 
 @pytest.fixture
