@@ -50,7 +50,7 @@ class CurvePoint:
 
 @dataclass(slots=True)
 class TrainingRun:
-    """The curve of a run so far, and the weights with the best held-out measure."""
+    """The curve of a run so far, and the trained weights that measured best."""
 
     curve: list[CurvePoint] = field(default_factory=list)
     best: dict[str, Tensor] = field(default_factory=dict)
@@ -78,15 +78,15 @@ def train(
     """Train in place, and leave the encoder with the weights that measured best.
 
     `take_gradients` adds the gradients of a step to the encoder's weights, the same each time, and returns the loss.
-    `measure` gives a held-out measure, greater is better; the weights before the first step take part.  `checkpoint` is
-    a file; if it exists the run goes on from it.
+    `measure` gives a held-out measure, greater is better.  The weights before the first step are measured, and do not
+    take part: trained weights that measure worse can still give a better average with them.  `checkpoint` is a file; if
+    it exists the run goes on from it.
     """
     optimizer = make_optimizer(encoder, settings.optimizer)
     run = TrainingRun()
     first = _resume(checkpoint, encoder, optimizer, run, settings)
     if not run.curve:
-        _keep_if_best(encoder, run, measure(encoder.eval()))
-        run.curve.append(CurvePoint(0, 0.0, 0.0, run.best_value))
+        run.curve.append(CurvePoint(0, 0.0, 0.0, measure(encoder.eval())))
         watch(run.curve[-1])
     spent, started = run.curve[-1].seconds, time.monotonic()
     saved = started
