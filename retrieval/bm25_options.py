@@ -1,10 +1,15 @@
-"""The record of BM25's parameters for one search, and their ranges."""
+"""The record of BM25's parameters for one search, their ranges, and other limits.
+
+The settings of a collection and the wire schema read them.  This module imports no numpy.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
 BM25_RANGES = {"k1": (0.0, 100.0), "b": (0.0, 1.0), "short": (0.0, 1e6), "title_weight": (0.1, 100.0)}
+MAX_SEARCHED = 16  # searched fields of a collection
+MAX_STOP_WORDS, MAX_STOP_WORD = 10_000, 100  # of a list; characters of a word
 
 
 @dataclass(frozen=True, slots=True)

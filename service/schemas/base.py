@@ -22,7 +22,6 @@ MAX_DOCUMENTS = 10_000
 MAX_TEXTS = 16_384
 MAX_IDS = 100_000
 MAX_NAMES = 1_000  # of fields
-MAX_SEARCHED_FIELDS = 16
 MAX_CHARACTERS = 100_000_000  # of a text
 MAX_NAME_CHARACTERS = 1_000  # of a model, a field or a prompt
 MAX_MEMBERS = 50  # of an object without free names: each unknown name would be an error of its own

@@ -6,11 +6,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, model_validator
 
+from retrieval.bm25_options import MAX_SEARCHED
 from service.schemas.base import (
     MAX_DOCUMENTS,
     MAX_IDS,
     MAX_NAMES,
-    MAX_SEARCHED_FIELDS,
     Name,
     RequestBody,
     Text,
@@ -141,7 +141,7 @@ class CollectionBody(RequestBody):
         default=None, description="Metadata fields and their types; by default inferred from the documents."
     )
     expires: Name = Field(default="", description="Date field that tells until when a document is found.")
-    searched_fields: Annotated[dict[FieldName, float], items(MAX_SEARCHED_FIELDS)] = Field(
+    searched_fields: Annotated[dict[FieldName, float], items(MAX_SEARCHED)] = Field(
         default_factory=dict, description="Metadata fields, and `id`, whose words are searched, with their weights."
     )
 

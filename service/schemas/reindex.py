@@ -6,11 +6,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from retrieval.bm25_options import BM25_RANGES
-from service.schemas.base import MAX_SEARCHED_FIELDS, Name, RequestBody, examples, items
+from retrieval.bm25_options import BM25_RANGES, MAX_SEARCHED, MAX_STOP_WORD, MAX_STOP_WORDS
+from service.schemas.base import Name, RequestBody, examples, items
 from service.schemas.collections import FieldName
 
-MAX_STOP_WORDS, MAX_STOP_WORD = 10_000, 100  # those of retrieval/index/storage/settings.py, which imports numpy
 StopWord = Annotated[str, Field(min_length=1, max_length=MAX_STOP_WORD)]
 
 
@@ -22,7 +21,7 @@ def _parameter(name: str, description: str) -> Any:
 class ReindexBody(RequestBody):
     """Settings to change; the others stay."""
 
-    searched_fields: Annotated[dict[FieldName, float], items(MAX_SEARCHED_FIELDS)] | None = Field(
+    searched_fields: Annotated[dict[FieldName, float], items(MAX_SEARCHED)] | None = Field(
         default=None,
         description="Metadata fields, and `id`, whose words are searched, with weights; replaces all present ones.",
     )

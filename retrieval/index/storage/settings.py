@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import Stemmer
 
-from retrieval.bm25_options import BM25_RANGES, Bm25Options
+from retrieval.bm25_options import BM25_RANGES, MAX_SEARCHED, MAX_STOP_WORD, MAX_STOP_WORDS, Bm25Options
 from retrieval.errors import InputError
 from retrieval.index.storage.pins import PinRule, pin_of
 from retrieval.index.storage.synonyms import SynonymRule, parse_synonyms
@@ -23,8 +23,6 @@ from retrieval.types import EncoderFingerprint, FieldType, Schema, Vectors
 JsonValue: TypeAlias = Any  # a value that json.loads returns
 
 MAX_LANGUAGES = 16
-MAX_SEARCHED = 16  # searched fields
-MAX_STOP_WORDS, MAX_STOP_WORD = 10_000, 100  # of a list; characters of a word
 FINE_SENTENCES = 3  # of a window, with `--passages fine`
 MAX_WINDOW_SENTENCES = 100
 TOKEN_BITS = (4, 1)  # of a dimension of a token vector
