@@ -18,7 +18,7 @@ from service.processes.peers import METRICS_FOLDER, NUMBERS_FILE, WRITER_SOCKET
 from service.processes.runtime_folder import RunningService, describe_service, runtime_folder
 from service.processes.shared_numbers import SharedNumbers
 from service.processes.supervisor import Supervisor
-from service.processes.template import FORKS, Place, Template, WorkerProcess
+from service.processes.template import Place, Template, WorkerProcess
 
 WORKER = "service.commands.worker"
 FIRST = 1  # the worker that gets a caller without company, and encodes its text on all cores
@@ -72,7 +72,7 @@ def run_workers(
                 flags=flags,
                 parent=os.getpid(),
                 folder=str(folder),
-                forks=FORKS,
+                forks=template.forks,
                 listener=listener.fileno(),
                 writer_listener=writer_listener.fileno(),
                 channel=channel.fileno(),

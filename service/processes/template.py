@@ -94,14 +94,12 @@ class Template:
 
     def __init__(self, start_program: StartProgram, *, forks: bool = FORKS) -> None:
         self._start_program = start_program
-        self._forks = forks
+        self.forks = forks and _takes_orphans()
         self._process: subprocess.Popen[bytes] | None = None
         self._channel: socket | None = None
         self._ready = False
         self._failures = 0  # in a row
         self._due = 0.0  # by the monotonic clock
-        if forks:
-            ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
     def make(self, place: Place) -> WorkerProcess | None:
         """Make a worker; return None if no template is ready for it yet."""
@@ -114,7 +112,7 @@ class Template:
             self._channel.sendall(json.dumps(asdict(place)).encode() + b"\n")
             if number := self._read_line(REPLY_S):
                 self._failures = 0
-                return ForkedProcess(int(number)) if self._forks else self._take_over()
+                return ForkedProcess(int(number)) if self.forks else self._take_over()
         self._failed()  # it has died
         return None
 
@@ -162,6 +160,11 @@ class Template:
         process, self._process = self._process, None
         self.renew()
         return process
+
+
+def _takes_orphans() -> bool:
+    """Let this process adopt the children of dead ones; return whether it does."""
+    return bool(ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) == 0)
 
 
 class Orphans:
