@@ -54,8 +54,8 @@ class AdaptSettings:
     kinds: tuple[str, ...] = ("title", "heading", "question")  # of pairs from documents
     document_pairs: int = 2_000  # of each kind
     batch: int = 16
-    negatives: int = 0  # hard ones of each pair
-    epochs: float = 2.0
+    negatives: int = 1  # hard ones of each pair
+    epochs: float = 4.0
     rate: float = 4e-5
     layer_decay: float = 1.0  # factor of the rate for each layer further down
     dropout: float = 0.1

@@ -59,8 +59,8 @@ class AdaptTrainingOptions:
     batch: Annotated[int, typer.Option(min=2, max=8_192, help="Pairs of a step.", rich_help_panel=TRAINING)] = 16
     negatives: Annotated[
         int, typer.Option(min=0, max=8, help="Hard negatives of each pair.", rich_help_panel=TRAINING)
-    ] = 0
-    epochs: Annotated[float, typer.Option(min=0.01, max=100, help="Passes.", rich_help_panel=TRAINING)] = 2.0
+    ] = 1
+    epochs: Annotated[float, typer.Option(min=0.01, max=100, help="Passes.", rich_help_panel=TRAINING)] = 4.0
     rate: Annotated[float, typer.Option(min=1e-7, max=1e-2, help="Learning rate.", rich_help_panel=TRAINING)] = 4e-5
     layer_decay: Annotated[
         float, typer.Option(min=0.1, max=1, help="Factor of the rate for each lower layer.", rich_help_panel=TRAINING)
