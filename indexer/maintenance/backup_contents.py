@@ -13,13 +13,13 @@ from pathlib import Path
 from indexer.writing.garbage import FOLDERS
 from retrieval.errors import CorruptCollection, ShardedCollection
 from retrieval.index.storage.checksums import FileRecord
+from retrieval.index.storage.current_generation import with_current_manifest
 from retrieval.index.storage.manifest import (
     GENERATIONS,
     MANIFEST,
     Manifest,
     decode_manifest,
     encode_manifest,
-    with_current_manifest,
 )
 from retrieval.index.storage.sharded_manifest import (
     ShardedManifest,

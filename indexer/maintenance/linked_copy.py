@@ -16,7 +16,8 @@ from pathlib import Path
 from indexer.writing.garbage import FOLDERS
 from retrieval.errors import CorruptCollection
 from retrieval.index.storage.checksums import REPAIR
-from retrieval.index.storage.manifest import MANIFEST, Manifest, encode_manifest, generation_path, with_current_manifest
+from retrieval.index.storage.current_generation import with_current_manifest
+from retrieval.index.storage.manifest import MANIFEST, Manifest, encode_manifest, generation_path
 from retrieval.util.temporaries import temporary_folder
 
 

@@ -197,10 +197,10 @@ def next_place(channel: socket, *, forks: bool) -> Place:
     gc.freeze()  # a later collection would write to the memory that the copies share
     channel.sendall(READY)
     while line := channel.recv(_LINE_BYTES):
-        pid = _fork() if forks else os.getpid()
-        if pid is not None:
-            channel.sendall(b"%d\n" % pid)
-        if pid is None or not forks:
+        number = _fork() if forks else os.getpid()
+        if number is not None:
+            channel.sendall(b"%d\n" % number)
+        if number is None or number == os.getpid():
             channel.close()
             return Place(**json.loads(line))
     sys.exit(0)

@@ -32,7 +32,8 @@ from retrieval.index.metadata.columns import arrow_type
 from retrieval.index.metadata.expiry import Expiry, has_expiry
 from retrieval.index.metadata.filters import compile_filter
 from retrieval.index.storage.checksums import FileRecord, check_size
-from retrieval.index.storage.manifest import MANIFEST, Manifest, with_current_manifest
+from retrieval.index.storage.current_generation import with_current_manifest
+from retrieval.index.storage.manifest import MANIFEST, Manifest
 from retrieval.index.vectors.exact import FlatVectors
 from retrieval.index.vectors.fine_search import FineVectors, WindowVectors
 from retrieval.index.vectors.token_codes import TokenCodes

@@ -11,18 +11,15 @@ import binascii
 import hashlib
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
 
 from retrieval.errors import CorruptCollection, InputError, NotACollection, ShardedCollection
 from retrieval.index.storage.checksums import REPAIR, FileRecord
 from retrieval.index.storage.settings import CollectionSettings, JsonValue, settings_from_json, settings_to_json
 from retrieval.types import EncoderFingerprint, FieldType, Schema
-
-T = TypeVar("T")
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -250,23 +247,6 @@ def read_manifest(collection: Path, generation: int | None = None) -> Manifest:
         raise NotACollection(f"{collection}: not a collection; make one with `attendex index`") from error
     except OSError as error:
         raise CorruptCollection(f"cannot be read ({error.strerror}); check its permissions", path=path) from error
-
-
-def with_current_manifest(collection: Path, action: Callable[[Manifest], T], generation: int | None = None) -> T:
-    """Return `action` of the current manifest, or of a kept one, while writers go on.
-
-    A writer may remove the files of a generation after the manifest is read.  If `action` raises CorruptCollection and
-    the collection has moved on to another generation, `action` runs again on that one.
-    """
-    manifest = read_manifest(collection, generation)
-    while True:
-        try:
-            return action(manifest)
-        except CorruptCollection:
-            current = manifest if generation is not None else read_manifest(collection)
-            if current.generation == manifest.generation:
-                raise
-            manifest = current
 
 
 def is_collection(path: Path) -> bool:

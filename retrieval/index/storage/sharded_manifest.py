@@ -11,6 +11,7 @@ import binascii
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from retrieval.errors import CorruptCollection, InputError, NotACollection, ShardedCollection
 from retrieval.index.storage.checksums import REPAIR
+from retrieval.index.storage.current_generation import with_current
 from retrieval.index.storage.manifest import (
     MANIFEST,
     CosineBackground,
@@ -175,19 +177,9 @@ def is_sharded(collection: Path) -> bool:
 
 
 def with_current_shards(collection: Path, action: Callable[[ShardedManifest], T], generation: int | None = None) -> T:
-    """Return `action` of the current generation, or of a kept one.
-
-    `action` runs again if it raises because a writer removed the generation meanwhile.
-    """
-    manifest = read_sharded_manifest(collection, generation)
-    while True:
-        try:
-            return action(manifest)
-        except (CorruptCollection, NotACollection):
-            current = manifest if generation is not None else read_sharded_manifest(collection)
-            if current.generation == manifest.generation:
-                raise
-            manifest = current
+    """Return `action` of the current generation, or of a kept one."""
+    read = partial(read_sharded_manifest, collection)
+    return with_current(read, action, generation, (CorruptCollection, NotACollection))
 
 
 def named_generations(shard: Path) -> frozenset[int]:
